@@ -1,0 +1,1 @@
+"""Everything that touches the world: drivers, the live interpreter, stores, the browser, and a simulated Kick."""
