@@ -1,0 +1,109 @@
+"""HTTP as values: what to send, what came back, and what became of a request that was never answered."""
+
+import re
+from enum import StrEnum
+from typing import Final, TypeAlias
+from urllib.parse import quote, urlencode, urlsplit
+
+from msgspec import Struct
+
+from kickcore.errors import ConfigError
+from kickcore.secret import Secret
+
+Pairs: TypeAlias = tuple[tuple[str, str | Secret], ...]
+"""Names and values in order; a name may come more than once."""
+
+API_TIMEOUT: Final = 30.0
+"""Seconds that a whole exchange may take, waiting for a connection not counted."""
+API_LIMIT: Final = 8 * 1024 * 1024
+"""Bytes of an answer's body, after decompression, that are read before it is given up."""
+
+_HOST: Final = re.compile(r"[a-z0-9.\-:]+\Z", re.ASCII)
+
+
+class Request(Struct, frozen=True, tag="request"):
+    """An HTTP request, complete but for being sent. Secrets in it stay `Secret` until the wire.
+
+    `url` is absolute and holds no query; `query` and `form` are encoded when sent, in the order given; `body` is
+    JSON text. At most one of `form` and `body` is given. `timeout` is in seconds for the whole exchange; `limit` is in
+    bytes of the answer's decompressed body.
+    """
+
+    method: str
+    url: str
+    query: Pairs = ()
+    bearer: Secret | None = None
+    form: Pairs = ()
+    body: bytes = b""
+    timeout: float = API_TIMEOUT
+    limit: int = API_LIMIT
+
+    def __repr__(self) -> str:
+        names = "".join(f" {name}" for name, _ in self.query)
+        return f"<Request {self.method} {self.url}{' ?' + names if names else ''}>"
+
+
+class Response(Struct, frozen=True, tag="response"):
+    """An answer with whatever status: a status is data. Header names are in lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        """The first header of this (lower-case) name, or None."""
+        return next((value for key, value in self.headers if key == name), None)
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}, {len(self.body)} bytes>"
+
+
+class Sent(StrEnum):
+    """How far a request came that was never answered: it decides whether sending it again is safe."""
+
+    NO = "no"
+    MAYBE = "maybe"
+    YES = "yes"
+
+
+class Unreachable(Struct, frozen=True, tag="unreachable"):
+    """No usable answer: a dead wire is data. `reason` is for people and holds neither URL nor secret."""
+
+    reason: str
+    sent: Sent
+
+
+def encode_pairs(pairs: Pairs) -> str:
+    """Percent-encode names and values as in a query or a form. The result shows secrets: for the wire only."""
+    shown = [(name, value.reveal() if isinstance(value, Secret) else value) for name, value in pairs]
+    return urlencode(shown, quote_via=quote, safe="")
+
+
+def path_segment(text: str) -> str:
+    """`text` as one segment of a path, encoded so that it cannot leave its place."""
+    return quote(text, safe="")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by name or address, in the three spellings that browsers agree on."""
+    return host in {"127.0.0.1", "::1", "localhost"}
+
+
+def secure_origin(url: str, name: str) -> str:
+    """`url` as scheme, host and port in plain form. Raises `ConfigError` for what must not be trusted with secrets.
+
+    That is anything but https, or http to the loopback interface; and user info, path, query or fragment.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigError(f"{name} is not a URL: {url[:80]!r}") from None
+    host = parts.hostname or ""
+    extra = parts.username or parts.password or parts.path.strip("/") or parts.query or parts.fragment
+    if extra or not _HOST.match(host) or host.endswith("."):
+        raise ConfigError(f"{name} is a scheme and a host, like https://api.kick.com, and nothing more: {url[:80]!r}")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise ConfigError(f"{name} must be https, or http on 127.0.0.1, ::1 or localhost: {url[:80]!r}")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + (f":{port}" if port is not None else "")
