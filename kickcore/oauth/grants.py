@@ -1,0 +1,177 @@
+"""Kick's identity host: what to send it and how to read what it answers.
+
+The wire shapes are those of RFC 6749 (grants) and RFC 7009 (revocation), with what Kick does differently: credentials
+in the form, a token to be revoked in the query.
+"""
+
+import json
+import re
+from typing import Any, Final, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kickcore.errors import (
+    InvalidClient,
+    KickError,
+    NetworkError,
+    OAuthError,
+    ReauthorizationRequired,
+    RefreshOutcomeUnknown,
+    ServerError,
+    TokenResponseError,
+    cleaned,
+)
+from kickcore.http import Pairs, Request, Response, Sent, Unreachable
+from kickcore.oauth.scopes import parse_scope
+from kickcore.oauth.tokens import App, Token, lifetime
+from kickcore.secret import Secret
+
+TOKEN_TIMEOUT: Final = 15.0
+"""Seconds for a whole exchange with the identity host."""
+TOKEN_LIMIT: Final = 64 * 1024
+"""Bytes of an answer of the identity host."""
+
+# RFC 6750, section 2.1 (b64token), and what else fits into a header without harm; a bound on the length.
+_BEARER: Final = re.compile(r"[\x21-\x7E]{1,8192}\Z", re.ASCII)
+
+
+def _form(app: App, path: str, form: Pairs) -> Request:
+    credentials: Pairs = (("client_id", app.client_id), ("client_secret", app.client_secret))
+    return Request("POST", app.id_url + path, form=form + credentials, timeout=TOKEN_TIMEOUT, limit=TOKEN_LIMIT)
+
+
+def client_credentials_request(app: App) -> Request:
+    """Ask for an app token (RFC 6749, section 4.4)."""
+    return _form(app, "/oauth/token", (("grant_type", "client_credentials"),))
+
+
+def refresh_request(app: App, refresh_token: Secret) -> Request:
+    """Trade a refresh token for a new pair (RFC 6749, section 6). Kick rotates refresh tokens."""
+    return _form(app, "/oauth/token", (("grant_type", "refresh_token"), ("refresh_token", refresh_token)))
+
+
+def exchange_request(app: App, code: Secret, verifier: Secret, redirect_uri: str) -> Request:
+    """Trade an authorization code for tokens (RFC 6749, section 4.1.3, and RFC 7636, section 4.5)."""
+    form: Pairs = (
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", redirect_uri),
+        ("code_verifier", verifier),
+    )
+    return _form(app, "/oauth/token", form)
+
+
+def revoke_request(app: App, token: Secret, hint: str) -> Request:
+    """Revoke a token: for Kick in the query, where its hint is called `token_hint_type`; and as RFC 7009 has it.
+
+    Kick's documentation knows the query only. Other servers know the form only, and that is where Kick would go too.
+    """
+    query: Pairs = (("token", token), ("token_hint_type", hint))
+    form: Pairs = (("token", token), ("token_type_hint", hint))
+    return replace(_form(app, "/oauth/revoke", form), query=query)
+
+
+class Grant(Struct, frozen=True):
+    """What an answer of the token endpoint comes to: a token to keep, a problem to raise, or both.
+
+    Where both are there, keep first and raise then: Kick may have spent the old refresh token, and the new one must not
+    be lost over a flaw in the rest of the answer.
+    """
+
+    token: Token | None = None
+    problem: KickError | None = None
+
+
+def read_grant(
+    answer: Response | Unreachable, asked_at: float, before: Token | None, asked: tuple[str, ...] | None = None
+) -> Grant:
+    """Read an answer of the token endpoint.
+
+    `asked_at` is when the request began: a life counts from there. `before` is the token that is being refreshed: its
+    refresh token and scope stay where the answer gives no others. `asked` are the scopes asked for.
+    """
+    if isinstance(answer, Unreachable):
+        return Grant(problem=_unreachable(answer, before))
+    members = _members(answer.body)
+    if answer.status >= 300 or members is None or _error(members):
+        return Grant(problem=_refusal(answer, members, before))
+    refresh = bearer(members.get("refresh_token")) or (before.refresh_token if before else None)
+    access = bearer(members.get("access_token"))
+    kind = members.get("token_type", "Bearer")
+    scope_member = members.get("scope")
+    scope = parse_scope(scope_member) if isinstance(scope_member, str) else before.scope if before else asked
+    flaw = None
+    if access is None:
+        flaw = "it holds no access token that could be sent"
+    elif not isinstance(kind, str) or kind.lower() != "bearer":
+        flaw = f"its token type is {cleaned(str(kind), 40)!r}, not Bearer"
+    if flaw is None:
+        return Grant(Token(access, asked_at + lifetime(members.get("expires_in")), asked_at, refresh, scope))
+    kept = None if refresh is None else Token(None, asked_at, asked_at, refresh, scope)
+    saved = "; its refresh token was kept and the next call tries again" if kept else ""
+    return Grant(kept, TokenResponseError(f"Kick's token endpoint answered, but {flaw}{saved}"))
+
+
+def bearer(member: object) -> Secret | None:
+    """A member as a token, or None if it is none that could be sent in a header."""
+    return Secret(member) if isinstance(member, str) and _BEARER.match(member) else None
+
+
+def _members(body: bytes) -> dict[str, Any] | None:
+    # The standard library's parser, because it takes NaN, which a sloppy server may well send as a life. Whole numbers
+    # become floats, because Python refuses to read an int of thousands of digits.
+    try:
+        parsed: object = json.loads(body.decode("utf-8-sig"), parse_int=float)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else None
+
+
+def _error(members: dict[str, Any]) -> str:
+    """The `error` of an answer; "" is what a server writes that leaves no member out."""
+    error = members.get("error")
+    return error if isinstance(error, str) else ""
+
+
+def _unreachable(answer: Unreachable, before: Token | None) -> KickError:
+    if before is None or answer.sent is Sent.NO:
+        return NetworkError(f"the identity host gave no answer: {answer.reason}; try again", sent=answer.sent.value)
+    return RefreshOutcomeUnknown(
+        f"the refresh was sent and its answer was lost ({answer.reason}); the old refresh token was kept, "
+        "and the next call tries it again"
+    )
+
+
+def _refusal(answer: Response, members: dict[str, Any] | None, before: Token | None) -> KickError:
+    """Decide by `error`, never by 400 against 401; a 5xx and the firewall's 403 say nothing about the grant."""
+    error = _error(members) if members else ""
+    operation = "POST /oauth/token"
+    if answer.status >= 500 or answer.status == 429 or (answer.status == 403 and members and "reference" in members):
+        text = f"the identity host cannot help now (status {answer.status}); tokens are as they were, try again later"
+        return ServerError(text, status=answer.status, operation=operation)
+    if error:
+        return _by_code(error, answer.status, members or {}, before)
+    if answer.status >= 300:
+        text = f"the identity host answered status {answer.status} without saying why; tokens are as they were"
+        return TokenResponseError(text)
+    cut = answer.body.lstrip().startswith(b"{") and not answer.body.rstrip().endswith(b"}")
+    if cut and before is not None:
+        return RefreshOutcomeUnknown(
+            "the answer to the refresh was cut short; the old refresh token was kept, and the next call tries it again"
+        )
+    return TokenResponseError("Kick's token endpoint answered with something that is no token; tokens are as they were")
+
+
+def _by_code(error: str, status: int, members: dict[str, Any], before: Token | None) -> KickError:
+    code, description = cleaned(error, 80), cleaned(str(members.get("error_description") or ""))
+    told = f"{code}: {description}" if description else code
+    if error == "invalid_grant" and before is not None:
+        return ReauthorizationRequired(
+            "Kick no longer takes the refresh token (revoked, unused for about 30 days, or spent elsewhere); "
+            "call authenticate(...) again"
+        )
+    if error == "invalid_client":
+        text = f"Kick does not know this client id with this secret ({told}); compare both with your app's settings"
+        return InvalidClient(text, error=code, description=description, status=status)
+    return OAuthError(f"the identity host refused: {told}", error=code, description=description, status=status)

@@ -1,0 +1,79 @@
+"""What a user token may do: Kick's scopes, what needs which, and checks before anything is sent."""
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from kickcore.errors import ConfigError
+
+
+class Scope(StrEnum):
+    """The scopes that Kick documents. Others that Kick may add are kept as plain text.
+
+    App tokens carry no scopes; they reach public data only.
+    """
+
+    USER_READ = "user:read"
+    CHANNEL_READ = "channel:read"
+    CHANNEL_WRITE = "channel:write"
+    CHANNEL_REWARDS_READ = "channel:rewards:read"
+    CHANNEL_REWARDS_WRITE = "channel:rewards:write"
+    CHAT_WRITE = "chat:write"
+    STREAMKEY_READ = "streamkey:read"
+    EVENTS_SUBSCRIBE = "events:subscribe"
+    MODERATION_BAN = "moderation:ban"
+    MODERATION_CHAT_MESSAGE_MANAGE = "moderation:chat_message:manage"
+    KICKS_READ = "kicks:read"
+    ADS_READ = "ads:read"
+    ADS_WRITE = "ads:write"
+
+
+Needs: TypeAlias = tuple[frozenset[Scope], ...]
+"""A requirement on scopes: of every group, any one."""
+
+# RFC 6749, section 3.3: printable ASCII but for space, quote and backslash.
+_SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+\Z", re.ASCII)
+
+
+def any_of(*scopes: Scope) -> Needs:
+    """The requirement that one of these is granted."""
+    return (frozenset(scopes),)
+
+
+def missing_scopes(needs: Needs, granted: Iterable[str]) -> Needs:
+    """The groups of `needs` of which nothing is granted: empty when all is well."""
+    held = frozenset(granted)
+    return tuple(group for group in needs if not group & held)
+
+
+def scope_text(groups: Needs) -> str:
+    """A requirement for people: "chat:write", or "ads:read or ads:write"."""
+    return ", ".join(" or ".join(sorted(group)) for group in groups)
+
+
+def parse_scope(text: str) -> tuple[str, ...]:
+    """The scopes of a `scope` member: separated by spaces, in order, each once, unknown ones as they are."""
+    return tuple(dict.fromkeys(text.split()))
+
+
+def checked_scopes(scopes: Iterable[str], *, known_only: bool = True) -> tuple[str, ...]:
+    """The scopes to ask for, each once, in order. Raises `ConfigError` for none, and for what is no scope.
+
+    With `known_only`, a scope that `Scope` does not list is refused too, with the likely one named: a misspelt scope
+    would end as a page of Kick's that says nothing.
+    """
+    if isinstance(scopes, str):
+        raise ConfigError(
+            f"scopes is a list of scopes, not one text; write scopes=[{', '.join(map(repr, parse_scope(scopes)))}]"
+        )
+    asked = tuple(dict.fromkeys(str(scope) for scope in scopes))
+    if not asked:
+        raise ConfigError("scopes is empty; name at least one, for example scopes=[Scope.CHAT_WRITE]")
+    known = {str(scope) for scope in Scope}
+    for scope in asked:
+        if not _SCOPE.match(scope):
+            raise ConfigError(f"{scope[:40]!r} is not a scope (RFC 6749, section 3.3)")
+        if known_only and scope not in known:
+            raise ConfigError(f"{scope[:60]!r} is not a scope of Kick's; those are {', '.join(sorted(known))}")
+    return asked
