@@ -1,0 +1,190 @@
+"""The memory before a store: tokens are used from here, saved through here, and never lost to a full disk."""
+
+import time
+import warnings
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Final
+
+import anyio
+from anyio.lowlevel import RunVar
+from msgspec import Struct
+
+from interpreters.tokens import TokenStore
+from kickcore.errors import KickError, StoreError, TokenNotSaved
+from kickcore.oauth.tokens import NotSaved, Saved, Slot, Stored, Superseded, Token
+
+ABSENT_FOR: Final = 1.0
+"""Seconds for which "nothing is stored" is believed without looking again."""
+SAVE_AGAIN_AFTER: Final = 30.0
+"""Seconds after a failed save before it is tried again in passing."""
+
+
+class _Held(Struct):
+    """A token in memory. `version` is the store's; `unsaved` since when; `own` if the caller keeps it himself."""
+
+    token: Token
+    version: str = ""
+    unsaved: float | None = None
+    own: bool = False
+
+
+class RememberedTokens:
+    """Memory first, then the store, then the caller.
+
+    A load is answered from memory unless a reread is asked for; a save that fails leaves the token in memory, warns
+    (`TokenNotSaved`) and is tried again later and on `flush`. `ticks` is a monotonic clock in seconds.
+    """
+
+    def __init__(self, store: TokenStore, ticks: Callable[[], float] = time.monotonic) -> None:
+        self.store: Final = store
+        self._ticks = ticks
+        self._held: dict[Slot, _Held] = {}
+        self._absent: dict[Slot, float] = {}
+        self._versions = count(1)
+        # Locks belong to the event loop that waits on them; tokens do not.
+        self._turns: RunVar[dict[tuple[str, Slot], anyio.Lock]] = RunVar("kickcore token turns")
+
+    def peek(self, slot: Slot) -> Token | None:
+        """The token in memory, if there is one."""
+        held = self._held.get(slot)
+        return held.token if held else None
+
+    def put(self, slot: Slot, token: Token, *, save: bool) -> None:
+        """Hold a token that comes from the caller; store it on its next use, or never."""
+        self._held[slot] = _Held(token, self._mint(), unsaved=float("-inf") if save else None, own=not save)
+
+    def _mint(self) -> str:
+        """A version of our own, which no store gives."""
+        return f"memory-{next(self._versions)}"
+
+    async def load(self, slot: Slot, *, reread: bool = False) -> Stored | None:
+        """The token of `slot`: from memory, or from the store if there is none or with `reread`."""
+        held = self._held.get(slot)
+        if held is not None and held.unsaved is not None and self._ticks() - held.unsaved >= SAVE_AGAIN_AFTER:
+            _ = await self._save_again(slot, held)
+            held = self._held.get(slot)
+        if held is not None and (held.own or held.unsaved is not None or not reread):
+            return Stored(held.token, held.version)
+        if not reread and self._is_absent(slot):
+            return None
+        async with self._lock(("load", slot)):
+            # Of many that come at once, the first has looked for all.
+            held = self._held.get(slot)
+            if not reread and (held is not None or self._is_absent(slot)):
+                return Stored(held.token, held.version) if held else None
+            return await self._look(slot, held)
+
+    def _is_absent(self, slot: Slot) -> bool:
+        return self._ticks() - self._absent.get(slot, float("-inf")) < ABSENT_FOR
+
+    async def _look(self, slot: Slot, before: _Held | None) -> Stored | None:
+        stored = await self.store.load(slot)
+        if self._held.get(slot) is not before:
+            # A token was put here while the store was read; it is newer than what was read.
+            return self._now_held(slot)
+        self._remember(slot, stored)
+        return stored
+
+    def _now_held(self, slot: Slot) -> Stored | None:
+        held = self._held.get(slot)
+        return Stored(held.token, held.version) if held else None
+
+    def _remember(self, slot: Slot, stored: Stored | None) -> None:
+        if stored is None:
+            _ = self._held.pop(slot, None)
+            self._absent[slot] = self._ticks()
+        else:
+            self._held[slot] = _Held(stored.token, stored.version)
+
+    async def save(self, slot: Slot, token: Token, version: str) -> Saved | Superseded | NotSaved:
+        """Hold `token`, then store it if the store still has `version`."""
+        before = self._held.get(slot)
+        if before is not None and before.version != version:
+            return Superseded(Stored(before.token, before.version))
+        if before is not None and before.own:
+            self._held[slot] = _Held(token, self._mint(), own=True)
+            return Saved(self._held[slot].version)
+        held = self._held[slot] = _Held(token, version, unsaved=self._ticks())
+        if before is not None and before.unsaved is not None:
+            return await self._save_again(slot, held)
+        return await self._store(slot, held)
+
+    async def _store(self, slot: Slot, held: _Held) -> Saved | Superseded | NotSaved:
+        try:
+            outcome = await self.store.save(slot, held.token, held.version)
+        except (KickError, OSError) as error:
+            reason = str(error)
+        else:
+            if isinstance(outcome, Saved):
+                held.version, held.unsaved = outcome.version, None
+            elif self._held.get(slot) is held:
+                # Else a token was put here while this one was on its way to the store.
+                self._remember(slot, outcome.stored)
+            return outcome
+        return _not_saved(reason)
+
+    async def _save_again(self, slot: Slot, held: _Held) -> Saved | Superseded | NotSaved:
+        """Store what could not be stored, over whatever is there: it is newer."""
+        held.unsaved = self._ticks()
+        try:
+            stored = await self.store.load(slot)
+        except (KickError, OSError):
+            stored = None
+        if self._held.get(slot) is not held:
+            # Renewed, put or dropped while the store was read: now this one is the older.
+            return Superseded(self._now_held(slot))
+        held.version = stored.version if stored else ""
+        return await self._store(slot, held)
+
+    async def drop(self, slot: Slot) -> None:
+        """Forget the token of `slot`, here and in the store. A caller's own token was never stored."""
+        held = self._held.pop(slot, None)
+        if held is None or not held.own:
+            await self.store.drop(slot)
+
+    async def flush(self) -> None:
+        """Try once more to store what is held in memory only."""
+        for slot in [slot for slot, held in self._held.items() if held.unsaved is not None]:
+            try:
+                async with self.turn(slot), self.hold(slot):
+                    # Asked only now: whoever had the turn before may have renewed the token, or stored it.
+                    held = self._held.get(slot)
+                    if held is not None and held.unsaved is not None:
+                        _ = await self._save_again(slot, held)
+            except StoreError as error:
+                _ = _not_saved(str(error))
+
+    def turn(self, slot: Slot) -> anyio.Lock:
+        """The lock that tasks of this event loop wait in line for."""
+        return self._lock(("turn", slot))
+
+    def _lock(self, name: tuple[str, Slot]) -> anyio.Lock:
+        locks = self._turns.get(None)
+        if locks is None:
+            locks = dict[tuple[str, Slot], anyio.Lock]()
+            _ = self._turns.set(locks)
+        lock = locks.get(name)
+        if lock is None:
+            lock = locks[name] = anyio.Lock()
+        return lock
+
+    @asynccontextmanager
+    async def hold(self, slot: Slot) -> AsyncGenerator[None]:
+        """Keep other processes from changing `slot`."""
+        held = self._held.get(slot)
+        if held is not None and held.own:
+            yield
+        else:
+            async with self.store.hold(slot):
+                yield
+
+
+def _not_saved(reason: str) -> NotSaved:
+    warnings.warn(
+        f"a token could not be stored and is held in memory only: {reason}; saving is tried again later",
+        TokenNotSaved,
+        stacklevel=3,
+    )
+    return NotSaved(reason)
