@@ -1,0 +1,72 @@
+"""Bringing the user to the authorization page: the system's browser, or a line on standard error."""
+
+import re
+import sys
+import webbrowser
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+OpenUrl: TypeAlias = Callable[[str], Awaitable[bool]]
+"""Opens a URL for the user; False or an exception says that it could not."""
+
+ShowUrl: TypeAlias = Callable[[str], None]
+"""Shows a URL to the user, who opens it by hand."""
+
+PATIENCE: Final = 10.0
+"""Seconds that opening a browser may take before the URL is shown as well."""
+
+_WEB: Final = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII | re.IGNORECASE)
+
+
+async def open_system_browser(url: str) -> bool:
+    """Open `url` in the user's browser. False if there is none, or if this is no http or https URL.
+
+    No shell ever sees the URL. The call runs in a worker thread, which is left behind when the caller is cancelled:
+    some text browsers come back only when the user leaves them.
+    """
+    if not _WEB.fullmatch(url):
+        return False
+    try:
+        return await anyio.to_thread.run_sync(webbrowser.open, url, abandon_on_cancel=True)
+    except (webbrowser.Error, OSError):
+        return False
+
+
+def show_on_stderr(url: str) -> None:
+    """Write one line with `url` to standard error, if the program has one."""
+    # A log would be the wrong place: the URL carries the state, and nobody might read it.
+    if sys.stderr is not None:
+        print(f"To log in to Kick, open this address in a browser on this computer: {url}", file=sys.stderr, flush=True)
+
+
+class Invitation:
+    """One attempt to bring the user to `url`: with a browser, else by showing the URL, which happens at most once."""
+
+    def __init__(self, url: str, open_url: OpenUrl, show_url: ShowUrl) -> None:
+        self._url = url
+        self._open_url = open_url
+        self._show_url = show_url
+        self._tried = anyio.Event()
+        self.trouble = ""
+        """Why no browser was opened, as a name and never as a text that could hold the URL; "" if one was."""
+
+    async def send(self, tasks: TaskGroup) -> None:
+        """Open the browser; show the URL if that fails or takes more than `PATIENCE`. Raises what showing raises."""
+        tasks.start_soon(self._open)
+        with anyio.move_on_after(PATIENCE):
+            await self._tried.wait()
+        if self.trouble or not self._tried.is_set():
+            self._show_url(self._url)
+
+    async def _open(self) -> None:
+        try:
+            opened = await self._open_url(self._url)
+        except Exception as error:  # noqa: BLE001  A browser that breaks must not end the login.
+            self.trouble = type(error).__name__
+        else:
+            self.trouble = "" if opened else "no browser"
+        self._tried.set()

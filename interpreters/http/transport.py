@@ -1,0 +1,170 @@
+"""Sends requests by httpx2, on asyncio and trio.
+
+Follows no redirect, trusts no environment, reads no more than a request allows, and says of every failure whether Kick
+may have acted on it.
+"""
+
+import logging
+import zlib
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from typing import Final
+
+import anyio
+import httpx2
+from anyio.lowlevel import RunVar
+from msgspec import Struct
+
+from kickcore.errors import ClientClosed, cleaned
+from kickcore.http import Request, Response, Sent, Unreachable, encode_pairs
+from kickcore.secret import Secret
+
+USER_AGENT: Final = "Mozilla/5.0 (compatible; kickcore/0.1)"
+"""Kick's firewall refuses some default user agents of HTTP libraries."""
+AT_ONCE: Final = 20
+"""Requests under way at once; others wait in line, in order, for as long as it takes."""
+
+_TIMEOUT: Final = httpx2.Timeout(connect=5.0, read=15.0, write=15.0, pool=None)
+_LIMITS: Final = httpx2.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE, keepalive_expiry=30.0)
+
+_NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+_NEVER_SENT: Final = (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, httpx2.InvalidURL)
+_BROKEN: Final = (
+    httpx2.HTTPError,
+    httpx2.StreamError,
+    OSError,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+)
+
+_query_is_secret: ContextVar[bool] = ContextVar("kickcore: the query holds a secret", default=False)
+
+
+class _WithoutSecretQuery(logging.Filter):
+    """httpx2 logs every URL; Kick wants a token to be revoked in the query. Such a URL is logged without it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if _query_is_secret.get() and isinstance(record.args, tuple):
+            record.args = tuple(
+                argument.copy_with(query=None) if isinstance(argument, httpx2.URL) else argument
+                for argument in record.args
+            )
+        return True
+
+
+logging.getLogger("httpx2").addFilter(_WithoutSecretQuery())
+
+
+class _Lines(Struct):
+    """What belongs to one event loop: the client with its connections, and the queue before it."""
+
+    client: httpx2.AsyncClient
+    queue: anyio.Semaphore
+    is_ours: bool
+
+
+class HttpTransport:
+    """Sends `Request` values. With an `http` client of yours, that one is used as it is and never closed.
+
+    Connections belong to the event loop that made them; a transport used from several has a set for each.
+    """
+
+    def __init__(self, http: httpx2.AsyncClient | None = None) -> None:
+        self._own = http
+        self._lines: RunVar[_Lines | None] = RunVar("kickcore connections", None)
+
+    async def send(self, request: Request) -> Response | Unreachable:
+        """Send once and read the answer. Only cancellation and `ClientClosed` are raised."""
+        lines = self._lines.get() or self._open()
+        if lines.client.is_closed:
+            raise ClientClosed("the httpx2.AsyncClient that was passed as `http` is closed")
+        async with lines.queue:
+            with anyio.move_on_after(request.timeout):
+                return await _exchange(lines, request)
+        return Unreachable(f"no answer within {request.timeout:g} seconds", Sent.MAYBE)
+
+    def _open(self) -> _Lines:
+        client = self._own or httpx2.AsyncClient(
+            trust_env=False, follow_redirects=False, timeout=_TIMEOUT, limits=_LIMITS
+        )
+        lines = _Lines(client, anyio.Semaphore(AT_ONCE, fast_acquire=True), self._own is None)
+        _ = self._lines.set(lines)
+        return lines
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop, if they are ours."""
+        lines = self._lines.get()
+        if lines is not None and self._own is None:
+            _ = self._lines.set(None)
+            await lines.client.aclose()
+
+
+async def _exchange(lines: _Lines, request: Request) -> Response | Unreachable:
+    secret = _query_is_secret.set(True) if any(isinstance(value, Secret) for _, value in request.query) else None
+    try:
+        response = await lines.client.send(_built(lines, request), stream=True, auth=None, follow_redirects=False)
+        try:
+            return await _read(response, request.limit)
+        finally:
+            await response.aclose()
+    except _NEVER_SENT as error:
+        # Their texts may repeat a header or a URL.
+        return Unreachable(f"the request cannot be sent ({type(error).__name__})", Sent.NO)
+    except _NOT_SENT as error:
+        return Unreachable(f"no connection: {cleaned(str(error)) or type(error).__name__}", Sent.NO)
+    except _BROKEN as error:
+        return Unreachable(f"the connection broke ({type(error).__name__})", Sent.MAYBE)
+    finally:
+        if secret is not None:
+            _query_is_secret.reset(secret)
+
+
+def _built(lines: _Lines, request: Request) -> httpx2.Request:
+    headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": USER_AGENT}
+    content = None
+    if request.bearer is not None:
+        headers["authorization"] = f"Bearer {request.bearer.reveal()}"
+    if request.form:
+        headers["content-type"] = "application/x-www-form-urlencoded"
+        content = encode_pairs(request.form).encode("ascii")
+    elif request.body:
+        headers["content-type"] = "application/json"
+        content = request.body
+    url = f"{request.url}?{encode_pairs(request.query)}" if request.query else request.url
+    if lines.is_ours:
+        return httpx2.Request(request.method, url, headers=headers, content=content)
+    # A client of the caller's has headers, cookies and parameters of its own, which this merges in.
+    return lines.client.build_request(request.method, url, headers=headers, content=content, timeout=_TIMEOUT)
+
+
+async def _read(response: httpx2.Response, limit: int) -> Response | Unreachable:
+    """The answer with its body, decompressed here piece by piece, so that a small body cannot fill the memory."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in {"", "identity"}:
+        pieces = response.aiter_raw()
+    elif encoding in {"gzip", "x-gzip", "deflate"}:
+        pieces = _inflated(response.aiter_raw(), limit)
+    else:
+        return Unreachable(f"the answer is encoded as {cleaned(encoding, 40)!r}, which was not asked for", Sent.YES)
+    body = bytearray()
+    try:
+        async for piece in pieces:
+            body += piece
+            if len(body) > limit:
+                return Unreachable(f"the answer is larger than {limit} bytes", Sent.YES)
+    except zlib.error:
+        return Unreachable("the answer's compression is broken", Sent.YES)
+    headers = tuple((name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw)
+    return Response(response.status_code, headers, bytes(body))
+
+
+async def _inflated(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    # 32: find out by the header whether it is gzip or zlib.
+    inflate = zlib.decompressobj(32 + zlib.MAX_WBITS)
+    async for piece in pieces:
+        yield inflate.decompress(piece, limit + 1)
+        if inflate.unconsumed_tail:
+            yield inflate.decompress(inflate.unconsumed_tail, limit + 1)
+    if not inflate.eof:
+        raise zlib.error
