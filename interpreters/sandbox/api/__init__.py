@@ -1,0 +1,1 @@
+"""The simulated API host, a file for each resource, as in `kickcore.api`."""

@@ -1,0 +1,29 @@
+"""Tokens, codes and ids out of the world's seed and counter: the same world mints the same ones again."""
+
+from base64 import b32encode
+from hashlib import sha256
+from typing import Final
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from interpreters.sandbox.world import World
+
+TOKEN_LENGTH: Final = 48
+"""Characters of a token, as long as Kick's (reference 3.2)."""
+
+
+def _digest(world: World, purpose: str) -> bytes:
+    return sha256(f"{world.seed}\n{world.counter}\n{purpose}".encode()).digest()
+
+
+def mint_token(world: World, prefix: str) -> tuple[World, str]:
+    """A text of 48 upper-case letters and digits that begins with `prefix`, so that a leak shows where it came from."""
+    text = prefix + b32encode(_digest(world, prefix)).decode("ascii").rstrip("=")
+    return replace(world, counter=world.counter + 1), text[:TOKEN_LENGTH]
+
+
+def mint_uuid(world: World, purpose: str) -> tuple[World, str]:
+    """A UUID of version 4 in its usual text form."""
+    text = str(UUID(bytes=_digest(world, purpose)[:16], version=4))
+    return replace(world, counter=world.counter + 1), text

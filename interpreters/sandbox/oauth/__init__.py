@@ -1,0 +1,1 @@
+"""The simulated identity host: consent, tokens, revocation, introspection (reference 3)."""
