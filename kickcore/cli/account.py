@@ -1,0 +1,95 @@
+"""`kickcore login`, `whoami` and `logout`: the token of one user, on the real Kick or any host you name."""
+
+import argparse
+import os
+import sys
+from collections.abc import Awaitable, Callable
+
+from anyio import to_thread
+
+from interpreters.tokens.files import FileStore
+from kickcore.client import KickClient
+from kickcore.errors import ConfigError
+from kickcore.oauth.login import DEFAULT_PORT, DEFAULT_TIMEOUT
+from kickcore.oauth.scopes import Scope
+from kickcore.oauth.tokens import API_URL, ID_URL
+
+
+def add_options(command: argparse.ArgumentParser, *, logging_in: bool) -> None:
+    """The options that these commands share, and those of `login`."""
+    command.add_argument("--client-id", default=os.environ.get("KICK_CLIENT_ID", ""), help="or KICK_CLIENT_ID")
+    command.add_argument(
+        "--client-secret", default=os.environ.get("KICK_CLIENT_SECRET", ""), help="or, better, KICK_CLIENT_SECRET"
+    )
+    command.add_argument("--account", default="", help="a name of yours, to keep several users apart")
+    command.add_argument("--directory", default=".", help="where the token files are (default: here)")
+    command.add_argument("--api-url", default=API_URL, help=argparse.SUPPRESS)
+    command.add_argument("--id-url", default=ID_URL, help=argparse.SUPPRESS)
+    if logging_in:
+        command.add_argument(
+            "--scope", action="append", metavar="SCOPE", help="a scope to ask for; may be repeated (default: user:read)"
+        )
+        command.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"of the callback (default {DEFAULT_PORT})")
+        command.add_argument("--redirect-uri", default=None, help="if it is not http://127.0.0.1:PORT/callback")
+        command.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, help="seconds to wait for the user")
+        command.add_argument("--manual", action="store_true", help="open no browser: paste the final address here")
+
+
+def _client(asked: argparse.Namespace) -> KickClient:
+    if not asked.client_id or not asked.client_secret:
+        raise ConfigError(
+            "no credentials; set KICK_CLIENT_ID and KICK_CLIENT_SECRET, or pass --client-id and --client-secret "
+            "(Kick shows both in your account's settings, under Developer)"
+        )
+    client = KickClient(
+        asked.client_id,
+        asked.client_secret,
+        api_url=asked.api_url,
+        id_url=asked.id_url,
+        store=FileStore(asked.directory),
+    )
+    return client.as_user(asked.account) if asked.account else client
+
+
+async def log_in(asked: argparse.Namespace) -> int:
+    """Log in and say who it is, if the scope `user:read` allows to ask."""
+    async with _client(asked) as client:
+        scopes = asked.scope or [Scope.USER_READ]
+        paste: Callable[[str], Awaitable[str]] | None = _ask if asked.manual else None
+        print(f"Opening Kick's page; waiting for at most {asked.timeout:g} seconds.", file=sys.stderr)
+        login = await client.authenticate(
+            scopes, port=asked.port, redirect_uri=asked.redirect_uri, timeout=asked.timeout, paste=paste
+        )
+        print(f"Logged in with {', '.join(login.granted) or 'no scope'}.")
+        if Scope.USER_READ in login.granted:
+            user = await client.fetch_user()
+            print(f"You are {user.name} (user id {user.user_id}).")
+    return 0
+
+
+async def _ask(url: str) -> str:
+    print(f"Open this address in a browser, anywhere:\n\n    {url}\n", file=sys.stderr)
+    print("Then paste here the address at which the browser ends:", file=sys.stderr)
+    return await to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+
+
+async def who_am_i(asked: argparse.Namespace) -> int:
+    """Tell whose token is held, what it may do and how long it lives."""
+    async with _client(asked) as client:
+        told = await client.introspect_token(use_user_token=True)
+        if not told.active:
+            print("Kick no longer takes the token that is held here; run: kickcore login", file=sys.stderr)
+            return 1
+        if Scope.USER_READ in told.scopes:
+            user = await client.fetch_user()
+            print(f"{user.name} (user id {user.user_id})")
+        print(f"scopes: {', '.join(told.scopes) or 'none'}")
+    return 0
+
+
+async def log_out(asked: argparse.Namespace) -> int:
+    """Revoke the token and forget it."""
+    async with _client(asked) as client:
+        await client.logout()
+        print("Logged out: the token was revoked and forgotten.")
+    return 0
