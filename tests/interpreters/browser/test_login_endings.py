@@ -1,0 +1,232 @@
+"""How a login on this machine ends: in time or not, without a port, without a browser, cancelled."""
+
+import gc
+import socket
+import time
+from contextlib import AsyncExitStack, suppress
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from interpreters.browser import Loopback, opening
+from kickcore.effects import Consent
+from kickcore.errors import CallbackPortInUse, ConfigError, LoginTimeout
+from kickcore.oauth.callback import Page
+from kickcore.secret import Secret
+
+from .scripted_browser import GOOD, ConsentFor, browser, logged_in, request, rest, status, unseen, visit
+
+
+async def test_a_user_who_does_not_come_back(port: int, consent_for: ConsentFor) -> None:
+    async def visits() -> None:
+        await visit(port, request(port, "code=EVIL&state=OTHER"))
+        await visit(port, request(port, "error=x"))
+        await visit(port, b"GET /favicon.ico HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % port)
+
+    with pytest.raises(LoginTimeout) as caught:
+        await logged_in(consent_for(port, 0.2), visits)
+    text = str(caught.value)
+    assert f"on port {port} within 0.2 seconds" in text
+    assert "1 other path, 2 wrong or missing state" in text
+    assert "STATE" not in text
+    assert caught.value.seconds == 0.2
+    assert caught.value.refused == {"other path": 1, "wrong or missing state": 2}
+
+
+async def test_nobody_at_all(port: int, consent_for: ConsentFor) -> None:
+    with pytest.raises(LoginTimeout, match="no other request came either"):
+        await logged_in(consent_for(port, 0.05), anyio.lowlevel.checkpoint)
+
+
+async def test_a_taken_port_opens_no_browser(port: int, consent_for: ConsentFor) -> None:
+    opened: list[str] = []
+
+    async def open_url(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(CallbackPortInUse) as caught:
+        await Loopback(open_url, unseen)(consent_for(port))
+    assert opened == []
+    assert caught.value.port == port
+    assert f"port {port}" in str(caught.value)
+    assert "another login may be running" in str(caught.value)
+
+
+async def test_two_logins_on_one_port(port: int, consent_for: ConsentFor) -> None:
+    async def visits() -> None:
+        with pytest.raises(CallbackPortInUse, match="another login may be running"):
+            await logged_in(consent_for(port), anyio.lowlevel.checkpoint)
+        await visit(port, request(port))
+
+    assert await logged_in(consent_for(port), visits) == GOOD
+
+
+async def test_cancelling_frees_the_port(port: int, consent_for: ConsentFor) -> None:
+    begun = time.monotonic()
+    async with AsyncExitStack() as stack:
+        with anyio.CancelScope() as scope:
+
+            async def visits() -> None:
+                for _ in range(5):
+                    stream = await stack.enter_async_context(await anyio.connect_tcp("127.0.0.1", port))
+                    await stream.send(b"GET ")
+                scope.cancel()
+                await anyio.sleep_forever()
+
+            await logged_in(consent_for(port), visits)
+            pytest.fail("the cancellation was swallowed")
+        assert scope.cancelled_caught
+        assert time.monotonic() - begun < 0.5
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+async def test_cancelling_while_the_winner_is_answered_still_shows_the_page(port: int, consent_for: ConsentFor) -> None:
+    pages: list[bytes] = []
+
+    async def by_hand(scope: anyio.CancelScope) -> None:
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            await stream.send(request(port))
+            pages.append(await stream.receive())
+            # It has not hung up, so the listener is still seeing it off.
+            scope.cancel()
+            await rest(stream)
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as scope:
+
+            async def visits() -> None:
+                tasks.start_soon(by_hand, scope)
+
+            await logged_in(consent_for(port), visits)
+    assert Page.DONE.value.encode() in pages[0]
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://bot.example/callback", "https://127.0.0.1:3000/callback", "http://bot.example/callback"]
+)
+async def test_a_redirect_that_leads_elsewhere(uri: str) -> None:
+    consent = Consent(Secret("https://x"), uri, Secret("STATE"), "https://id.kick.com", 5.0)
+    with pytest.raises(ConfigError, match="manual mode" if uri.startswith("https") else "use https"):
+        await Loopback(browser(anyio.lowlevel.checkpoint))(consent)
+
+
+@pytest.mark.parametrize("bad", [0, 65536, -1])
+async def test_a_port_that_is_none(bad: int, consent_for: ConsentFor) -> None:
+    with pytest.raises(ConfigError):
+        await Loopback(browser(anyio.lowlevel.checkpoint))(consent_for(bad))
+
+
+class BrowserError(Exception):
+    pass
+
+
+async def test_a_browser_that_breaks_has_its_url_shown(port: int, consent_for: ConsentFor) -> None:
+    shown: list[str] = []
+
+    async def open_url(_url: str) -> bool:
+        await visit(port, b"\0")
+        raise BrowserError("with a secret: STATE")
+
+    with pytest.raises(LoginTimeout, match="could not be opened: BrowserError") as caught:
+        await Loopback(open_url, shown.append)(consent_for(port, 0.1))
+    assert shown == ["https://id.kick.com/oauth/authorize?state=STATE"]
+    assert "STATE" not in str(caught.value)
+
+
+async def test_without_a_browser_the_user_comes_by_hand(port: int, consent_for: ConsentFor) -> None:
+    async def open_url(_url: str) -> bool:
+        return False
+
+    async with anyio.create_task_group() as tasks:
+
+        def show(_url: str) -> None:
+            tasks.start_soon(visit, port, request(port))
+
+        assert await Loopback(open_url, show)(consent_for(port)) == GOOD
+
+
+async def test_a_browser_that_hangs_holds_up_nothing(
+    port: int, consent_for: ConsentFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "PATIENCE", 0.02)
+    shown = anyio.Event()
+
+    async def open_url(_url: str) -> bool:
+        await anyio.sleep_forever()
+        return True
+
+    async def by_hand() -> None:
+        await shown.wait()
+        await visit(port, request(port))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(by_hand)
+        assert await Loopback(open_url, lambda _: shown.set())(consent_for(port)) == GOOD
+
+
+async def test_what_showing_raises_comes_out_as_itself(port: int, consent_for: ConsentFor) -> None:
+    async def open_url(_url: str) -> bool:
+        return False
+
+    def show(_url: str) -> None:
+        raise BrowserError
+
+    with pytest.raises(BrowserError):
+        await Loopback(open_url, show)(consent_for(port))
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+async def test_only_the_loopback_interface_is_listened_on(port: int, consent_for: ConsentFor) -> None:
+    table = anyio.Path("/proc/net/tcp")
+    if not await table.exists():
+        pytest.skip("no /proc/net/tcp here")
+
+    async def visits() -> None:
+        lines = [line.split() for line in (await table.read_text("ascii")).splitlines()[1:]]
+        listening = [line[1] for line in lines if line[3] == "0A" and line[1].endswith(f":{port:04X}")]
+        assert listening == [f"0100007F:{port:04X}"]
+        await visit(port, request(port))
+
+    assert await Loopback(browser(visits), unseen)(consent_for(port)) == GOOD
+
+
+@pytest.mark.parametrize("at", ["127.0.0.1", "::1"])
+async def test_localhost_is_listened_on_under_both_addresses(at: str, port: int, consent_for: ConsentFor) -> None:
+    async def visits() -> None:
+        assert status(await visit(port, request(port), at)) == 200
+
+    assert await logged_in(consent_for(port, host="localhost"), visits) == GOOD
+
+
+async def test_a_squatter_on_the_other_address_of_localhost(port: int, consent_for: ConsentFor) -> None:
+    with (
+        socket.create_server(("::1", port), family=socket.AF_INET6),
+        pytest.raises(CallbackPortInUse, match="of ::1 is taken"),
+    ):
+        await logged_in(consent_for(port, host="localhost"), anyio.lowlevel.checkpoint)
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+async def test_a_login_leaves_no_cycle_of_a_failure(port: int, consent_for: ConsentFor) -> None:
+    async def open_url(_url: str) -> bool:
+        return False
+
+    def show(_url: str) -> None:
+        raise BrowserError
+
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(BrowserError):
+            await Loopback(open_url, show)(consent_for(port))
+        await anyio.lowlevel.checkpoint()
+        assert not [found for found in gc.get_objects() if isinstance(found, BrowserError)]
+    finally:
+        gc.enable()

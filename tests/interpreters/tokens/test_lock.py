@@ -1,0 +1,319 @@
+"""The lock between processes: exclusive, freed by death, patient without blocking, and never deleted."""
+
+import asyncio
+import errno
+import fcntl
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from interpreters.tokens import lock
+from interpreters.tokens.lock import file_lock
+from kickcore.errors import KickWarning, StoreError, TokenLockTimeout, UnreadableTokenFile
+
+ROOT = Path(__file__).parents[3]
+
+COUNTER = """
+import sys
+from pathlib import Path
+import anyio
+from interpreters.tokens.lock import file_lock
+
+async def count(folder):
+    counter = folder / "counter"
+    for _ in range(50):
+        async with file_lock(folder / "lock"):
+            seen = int(counter.read_text())
+            counter.write_text(str(seen + 1))
+
+sys.stdin.readline()
+anyio.run(count, Path(sys.argv[1]), backend=sys.argv[2])
+"""
+
+HOLDER = """
+import sys
+from pathlib import Path
+import anyio
+from interpreters.tokens.lock import file_lock
+
+async def hold(path):
+    async with file_lock(path):
+        print("held", flush=True)
+        await anyio.sleep_forever()
+
+anyio.run(hold, Path(sys.argv[1]))
+"""
+
+
+def python(program: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+async def test_two_tasks_hold_it_one_after_the_other(tmp_path: Path) -> None:
+    inside = 0
+    entered = 0
+
+    async def hold() -> None:
+        nonlocal inside, entered
+        async with file_lock(tmp_path / "lock"):
+            inside += 1
+            entered += 1
+            assert inside == 1
+            await anyio.sleep(0.001)
+            inside -= 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(hold)
+    assert entered == 5
+
+
+def test_eight_processes_lose_no_update(tmp_path: Path) -> None:
+    (tmp_path / "counter").write_text("0")
+    processes = [python(COUNTER, str(tmp_path), backend) for backend in ("asyncio", "trio") * 4]
+    try:
+        # All begin at once.
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert [process.wait(timeout=30) for process in processes] == [0] * 8
+    finally:
+        for process in processes:
+            end(process)
+    assert (tmp_path / "counter").read_text() == "400"
+    assert (tmp_path / "lock").exists()
+
+
+async def test_a_holder_that_is_killed_frees_it(tmp_path: Path) -> None:
+    holder = python(HOLDER, str(tmp_path / "lock"))
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with anyio.move_on_after(0.02) as waiting:
+            async with file_lock(tmp_path / "lock"):
+                raise AssertionError("two hold it")
+        assert waiting.cancelled_caught
+        holder.kill()
+        with anyio.fail_after(1):
+            async with file_lock(tmp_path / "lock"):
+                pass
+    finally:
+        end(holder)
+
+
+@pytest.fixture
+def taken(tmp_path: Path) -> Any:
+    """A lock file that somebody else holds: flock belongs to an open file, not to a process."""
+    descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    yield tmp_path / "lock"
+    os.close(descriptor)
+
+
+async def test_waiting_does_not_block_the_event_loop_and_can_be_cancelled(taken: Path) -> None:
+    turns = 0
+    longest = 0.0
+
+    async def other() -> None:
+        nonlocal turns, longest
+        while True:
+            before = time.perf_counter()
+            await anyio.sleep(0.001)
+            longest = max(longest, time.perf_counter() - before)
+            turns += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other)
+        with anyio.move_on_after(0.05) as waiting:
+            async with file_lock(taken):
+                raise AssertionError("two hold it")
+        tasks.cancel_scope.cancel()
+    assert waiting.cancelled_caught
+    assert turns >= 5
+    assert longest < 0.05
+
+
+async def test_waiting_has_a_limit_that_names_the_file(taken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "LOCK_TIMEOUT", 0.02)
+    with pytest.raises(TokenLockTimeout, match="another process") as caught:
+        async with file_lock(taken):
+            raise AssertionError("two hold it")
+    assert caught.value.path == str(taken)
+    assert str(taken) in str(caught.value)
+
+
+def open_descriptors() -> set[str]:
+    # Those of the loops' own plumbing do not point into the file system.
+    found: set[str] = set()
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            found.add(str(link.readlink()))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+async def test_no_descriptor_is_left_open(taken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail() -> None:
+        async with file_lock(tmp_path / "mine"):
+            raise ZeroDivisionError
+
+    async with file_lock(tmp_path / "mine"):
+        assert str(tmp_path / "mine") in open_descriptors()
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    monkeypatch.setattr(lock, "LOCK_TIMEOUT", 0.0)
+    with pytest.raises(TokenLockTimeout):
+        async with file_lock(tmp_path / "lock"):
+            pass
+    with anyio.move_on_after(0):
+        async with file_lock(tmp_path / "mine"):
+            await checkpoint()
+    assert str(tmp_path / "mine") not in open_descriptors()
+
+
+async def test_the_lock_file_is_never_deleted_and_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    async with file_lock(path):
+        number = path.stat().st_ino
+    assert path.stat().st_ino == number
+    async with file_lock(path):
+        assert path.stat().st_ino == number
+    assert path.read_bytes() == b""
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_the_folder_is_made_if_it_is_missing(tmp_path: Path) -> None:
+    async with file_lock(tmp_path / "new" / "lock"):
+        pass
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("target", ["present", "missing"])
+async def test_a_link_in_its_place_is_refused(tmp_path: Path, target: str) -> None:
+    (tmp_path / "present").write_text("untouched")
+    (tmp_path / "lock").symlink_to(tmp_path / target)
+    with pytest.raises(StoreError, match="not a plain file") as caught:
+        async with file_lock(tmp_path / "lock"):
+            raise AssertionError("a link was followed")
+    assert caught.value.path == str(tmp_path / "lock")
+    assert (tmp_path / "present").read_text() == "untouched"
+    assert not (tmp_path / "missing").exists()
+
+
+async def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(StoreError):
+        async with file_lock(tmp_path / "lock"):
+            raise AssertionError("a folder was locked")
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+async def test_a_file_system_without_locks_gets_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    ran = False
+    with pytest.warns(KickWarning, match="without") as warned:
+        async with file_lock(tmp_path / "lock"):
+            ran = True
+    assert ran
+    assert len(warned) == 1
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENOSPC])
+async def test_a_lock_file_that_cannot_be_made_gets_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    real = os.open
+
+    def refused(path: Any, *rest: Any, **options: Any) -> int:
+        if str(path).endswith("lock"):
+            raise OSError(code, os.strerror(code))
+        return real(path, *rest, **options)
+
+    monkeypatch.setattr(os, "open", refused)
+    ran = False
+    with pytest.warns(KickWarning, match="without a lock") as warned:
+        async with file_lock(tmp_path / "lock"):
+            ran = True
+    assert ran
+    assert len(warned) == 1
+
+
+async def test_another_failure_of_the_system_is_named_and_is_one_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(descriptor: int, operation: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(UnreadableTokenFile) as caught:
+        async with file_lock(tmp_path / "lock"):
+            raise AssertionError("it is not held")
+    assert caught.value.path == str(tmp_path / "lock")
+
+
+async def test_a_system_without_fcntl_gets_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "fcntl", None)
+    with pytest.warns(KickWarning, match="not locked"):
+        async with file_lock(tmp_path / "lock"):
+            pass
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_no_descriptor_is_left_open_when_asyncio_itself_cancels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, go_on = threading.Event(), threading.Event()
+    real = os.open
+
+    def slow(path: Any, *rest: Any, **options: Any) -> int:
+        if str(path).endswith("lock"):
+            opening.set()
+            go_on.wait(2)
+        return real(path, *rest, **options)
+
+    async def hold() -> None:
+        async with file_lock(tmp_path / "lock"):
+            raise AssertionError("it was cancelled")
+
+    monkeypatch.setattr(os, "open", slow)
+    task = asyncio.create_task(hold())
+    assert await anyio.to_thread.run_sync(opening.wait, 2)
+    task.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(50):
+        await asyncio.sleep(0.002)
+        if (tmp_path / "lock").exists():
+            break
+    await asyncio.sleep(0.02)
+    assert str(tmp_path / "lock") not in open_descriptors()

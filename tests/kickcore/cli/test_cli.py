@@ -1,0 +1,148 @@
+"""The command line, against the simulated Kick."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from interpreters.sandbox import Sandbox, approve, serve
+from kickcore.cli import account, demo, main
+from kickcore.cli.demo import NotAsTold, Scene
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KICK_CLIENT_ID", raising=False)
+    monkeypatch.delenv("KICK_CLIENT_SECRET", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def kick() -> Sandbox:
+    return Sandbox()
+
+
+@pytest.fixture
+def url(kick: Sandbox) -> Iterator[str]:
+    """The simulated Kick in a thread of its own, since commands bring their own event loop."""
+    told: Future[str] = Future()
+    done = threading.Event()
+
+    async def serving() -> None:
+        async with serve(kick) as origin:
+            told.set_result(origin)
+            await anyio.to_thread.run_sync(done.wait)
+
+    thread = threading.Thread(target=anyio.run, args=(serving,))
+    thread.start()
+    yield told.result(timeout=10)
+    done.set()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+
+
+def command(name: str, url: str, *options: str) -> list[str]:
+    hosts = ["--api-url", url, "--id-url", url]
+    return [name, "--client-id", "sandbox-app", "--client-secret", "sandbox-secret", *hosts, *options]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_demo_goes_as_told_and_leaves_nothing_behind(
+    backend: str, capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    assert main(["demo", "--backend", backend]) == 0
+    told = capsys.readouterr().out
+    assert "All 8 steps went as told" in told
+    assert ".kick.token.json (mode 0600)" in told
+    assert "10 messages sent, 1 refresh" in told
+    assert not list(folder.iterdir())
+
+
+def test_the_demo_fails_loudly_when_a_step_does_not_go_as_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def step(scene: Scene) -> str:
+        """Do what cannot be done"""
+        raise NotAsTold("it was not done")
+
+    monkeypatch.setattr(demo, "STEPS", (demo.read_a_user, step))
+    assert main(["demo"]) == 1
+    told = capsys.readouterr()
+    assert "it was not done" in told.err
+    assert "went as told" not in told.out
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_login_whoami_and_logout(
+    backend: str,
+    url: str,
+    kick: Sandbox,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def ask(address: str) -> str:
+        return approve(address, kick.handle)
+
+    monkeypatch.setattr(account, "_ask", ask)
+    on = ("--backend", backend)
+    assert main(command("login", url, *on, "--manual", "--scope", "user:read", "--scope", "chat:write")) == 0
+    assert (folder / ".kick.user_token.json").is_file()
+    assert main(command("whoami", url, *on)) == 0
+    assert main(command("logout", url, *on)) == 0
+    assert not (folder / ".kick.user_token.json").exists()
+    told = capsys.readouterr().out
+    assert "Logged in with user:read, chat:write." in told
+    assert told.count("streamer_123 (user id 123)") == 2
+    assert "scopes: user:read, chat:write" in told
+    assert "revoked and forgotten" in told
+
+
+def test_an_account_of_ones_own_and_a_directory(
+    url: str, kick: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(address: str) -> str:
+        return approve(address, kick.handle)
+
+    monkeypatch.setattr(account, "_ask", ask)
+    options = ("--manual", "--account", "alice", "--directory", str(folder / "tokens"))
+    assert main(command("login", url, *options)) == 0
+    assert (folder / "tokens" / ".kick.user_token.alice.json").is_file()
+
+
+def test_whoami_without_a_login_says_what_to_do(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command("whoami", url)) == 1
+    assert "kickcore login" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["login", "whoami", "logout"])
+def test_without_credentials_it_says_where_they_come_from(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name]) == 1
+    assert "KICK_CLIENT_ID" in capsys.readouterr().err
+
+
+def test_credentials_come_from_the_environment(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KICK_CLIENT_ID", "sandbox-app")
+    monkeypatch.setenv("KICK_CLIENT_SECRET", "hush-hush")
+    assert main(["whoami", "--api-url", url, "--id-url", url]) == 1
+    assert "hush" not in capsys.readouterr().err
+
+
+def test_a_wrong_call_gets_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["nonsense"])
+    assert ended.value.code == 2
+    assert "usage: kickcore" in capsys.readouterr().err
+
+
+def test_a_scope_that_does_not_exist_is_told(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command("login", url, "--scope", "chat:read")) == 1
+    assert "chat:read" in capsys.readouterr().err
