@@ -117,7 +117,8 @@ class Live:
         return self._entropy(size)
 
     async def send(self, request: Request) -> Response | Unreachable:
-        """One exchange over the network."""
+        """One exchange over the network. None is begun once this was closed: nobody would close its connection."""
+        self._check_open()
         return await self._transport.send(request)
 
     async def sleep(self, seconds: float) -> None:
@@ -126,8 +127,7 @@ class Live:
 
     async def load_app(self) -> App:
         """The app, and the account that this interpreter acts for."""
-        if self._closed:
-            raise ClientClosed("this client was closed; make a new one")
+        self._check_open()
         return self.app
 
     async def load_token(self, slot: Slot, reread: bool = False) -> Stored | None:  # noqa: FBT001, FBT002 - an effect's fields
@@ -161,6 +161,10 @@ class Live:
     def hold(self, slot: Slot) -> AbstractAsyncContextManager[None]:
         """Wait for the slot among the processes that share the store."""
         return self.tokens.hold(slot)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed("this client was closed; make a new one")
 
     @property
     def is_closed(self) -> bool:

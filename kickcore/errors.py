@@ -158,7 +158,7 @@ class LoginTimeout(LoginError):
     def __init__(self, message: str, *, seconds: float, refused: Mapping[str, int]) -> None:
         super().__init__(message)
         self.seconds = seconds
-        self.refused = dict(refused)
+        self.refused: dict[str, int] = dict(refused)
 
 
 class LoginInProgress(LoginError):

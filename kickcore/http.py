@@ -81,7 +81,7 @@ def encode_pairs(pairs: Pairs) -> str:
 
 def path_segment(text: str) -> str:
     """`text` as one segment of a path, encoded so that it cannot leave its place."""
-    return quote(text, safe="")
+    return "%2E" * len(text) if text in {".", ".."} else quote(text, safe="")
 
 
 def is_loopback(host: str) -> bool:
@@ -100,10 +100,13 @@ def secure_origin(url: str, name: str) -> str:
     except ValueError:
         raise ConfigError(f"{name} is not a URL: {url[:80]!r}") from None
     host = parts.hostname or ""
-    extra = parts.username or parts.password or parts.path.strip("/") or parts.query or parts.fragment
+    if "@" in parts.netloc:
+        raise ConfigError(f"{name} holds user info, which is not used; it is a scheme and a host")
+    extra = parts.path.strip("/") or parts.query or parts.fragment
     if extra or not _HOST.match(host) or host.endswith("."):
         raise ConfigError(f"{name} is a scheme and a host, like https://api.kick.com, and nothing more: {url[:80]!r}")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ConfigError(f"{name} must be https, or http on 127.0.0.1, ::1 or localhost: {url[:80]!r}")
     shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}" + (f":{port}" if port is not None else "")
+    usual = 443 if parts.scheme == "https" else 80
+    return f"{parts.scheme}://{shown}" + (f":{port}" if port not in {None, usual} else "")

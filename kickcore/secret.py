@@ -1,7 +1,7 @@
 """Text that must not be seen: tokens, client secrets, authorization codes, PKCE verifiers, state."""
 
 from hmac import compare_digest
-from typing import Final, NoReturn, final
+from typing import Final, NoReturn, Self, final
 
 
 @final
@@ -15,8 +15,10 @@ class Secret:
     __slots__ = ("_text",)
     _text: str
 
-    def __init__(self, text: str) -> None:
-        object.__setattr__(self, "_text", text)
+    def __new__(cls, text: str) -> Self:
+        made = object.__new__(cls)
+        object.__setattr__(made, "_text", text)
+        return made
 
     def reveal(self) -> str:
         """The text itself. Send it or store it; do not log it or put it in an exception."""

@@ -8,6 +8,8 @@ from hashlib import sha256
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+import pytest
+
 from interpreters.driver import run_sync
 from kickcore.effects import (
     Consent,
@@ -22,6 +24,7 @@ from kickcore.effects import (
     Send,
     Sleep,
 )
+from kickcore.errors import InvalidInput
 from kickcore.http import Request, Response, Unreachable
 from kickcore.oauth.callback import Callback, Granted
 from kickcore.oauth.tokens import App, NotSaved, Saved, Slot, Stored, Superseded, Token, TokenKind
@@ -209,3 +212,27 @@ def user_world(kick: Kick | None = None) -> World:
     world.kick.living.add("APP0")
     world.put(APP_SLOT, Token(Secret("APP0"), NOW + 86400, NOW))
     return world
+
+
+def exchange(program: Program[T], answer: Any) -> tuple[T, Request]:
+    """Run a program of one request in a world where all is well: its value, and the request that it sent.
+
+    `answer` is a `Response`, or the `data` of a good one.
+    """
+    world = user_world()
+    response = answer if isinstance(answer, Response) else json_response({"data": answer, "message": "OK"})
+    world.kick.api = lambda _: response
+    world.kick.scripted.append(response)
+    value = world.run(program)
+    (request,) = world.sent
+    return value, request
+
+
+def refusal(program: Program[Any]) -> InvalidInput:
+    """Why a program refuses its arguments: before it asks anything of the world, and in few words."""
+    world = user_world()
+    with pytest.raises(InvalidInput) as caught:
+        world.run(program)
+    assert world.log == []
+    assert len(str(caught.value)) < 400
+    return caught.value

@@ -51,7 +51,7 @@ class Invitation:
         self._open_url = open_url
         self._show_url = show_url
         self._tried = anyio.Event()
-        self.trouble = ""
+        self.trouble: str = ""
         """Why no browser was opened, as a name and never as a text that could hold the URL; "" if one was."""
 
     async def send(self, tasks: TaskGroup) -> None:

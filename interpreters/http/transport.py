@@ -5,8 +5,10 @@ may have acted on it.
 """
 
 import logging
+import re
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Final
 
@@ -37,6 +39,11 @@ _BROKEN: Final = (
     anyio.ClosedResourceError,
     anyio.EndOfStream,
 )
+
+# Else a library repeats the whole header in an error, and its log shows that.
+_BEARER: Final = re.compile(r"[\x21-\x7E]+\Z", re.ASCII)
+_STEP: Final = 64 * 1024
+"""Bytes that are unpacked at once."""
 
 _query_is_secret: ContextVar[bool] = ContextVar("kickcore: the query holds a secret", default=False)
 
@@ -77,9 +84,10 @@ class HttpTransport:
     async def send(self, request: Request) -> Response | Unreachable:
         """Send once and read the answer. Only cancellation and `ClientClosed` are raised."""
         lines = self._lines.get() or self._open()
-        if lines.client.is_closed:
-            raise ClientClosed("the httpx2.AsyncClient that was passed as `http` is closed")
         async with lines.queue:
+            if lines.client.is_closed:
+                whose = "this client was" if lines.is_ours else "the httpx2.AsyncClient that was passed as `http` is"
+                raise ClientClosed(f"{whose} closed")
             with anyio.move_on_after(request.timeout):
                 return await _exchange(lines, request)
         return Unreachable(f"no answer within {request.timeout:g} seconds", Sent.MAYBE)
@@ -101,6 +109,8 @@ class HttpTransport:
 
 
 async def _exchange(lines: _Lines, request: Request) -> Response | Unreachable:
+    if request.bearer is not None and not _BEARER.match(request.bearer.reveal()):
+        return Unreachable("the request cannot be sent (the token holds what no header may hold)", Sent.NO)
     secret = _query_is_secret.set(True) if any(isinstance(value, Secret) for _, value in request.query) else None
     try:
         response = await lines.client.send(_built(lines, request), stream=True, auth=None, follow_redirects=False)
@@ -139,32 +149,72 @@ def _built(lines: _Lines, request: Request) -> httpx2.Request:
 
 
 async def _read(response: httpx2.Response, limit: int) -> Response | Unreachable:
-    """The answer with its body, decompressed here piece by piece, so that a small body cannot fill the memory."""
+    """The answer with its body, unpacked here step by step, so that a small body cannot fill the memory."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in {"", "identity"}:
-        pieces = response.aiter_raw()
-    elif encoding in {"gzip", "x-gzip", "deflate"}:
-        pieces = _inflated(response.aiter_raw(), limit)
-    else:
+    if encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
         return Unreachable(f"the answer is encoded as {cleaned(encoding, 40)!r}, which was not asked for", Sent.YES)
-    body = bytearray()
+    packing = None if encoding in {"", "identity"} else _Packing()
     try:
-        async for piece in pieces:
-            body += piece
-            if len(body) > limit:
-                return Unreachable(f"the answer is larger than {limit} bytes", Sent.YES)
+        body = await _body(response, packing, limit)
     except zlib.error:
         return Unreachable("the answer's compression is broken", Sent.YES)
+    if body is None or len(body) > limit:
+        return Unreachable(f"the answer is larger than {limit} bytes", Sent.YES)
     headers = tuple((name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw)
-    return Response(response.status_code, headers, bytes(body))
+    return Response(response.status_code, headers, body)
 
 
-async def _inflated(pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    # 32: find out by the header whether it is gzip or zlib.
-    inflate = zlib.decompressobj(32 + zlib.MAX_WBITS)
-    async for piece in pieces:
-        yield inflate.decompress(piece, limit + 1)
-        if inflate.unconsumed_tail:
-            yield inflate.decompress(inflate.unconsumed_tail, limit + 1)
-    if not inflate.eof:
-        raise zlib.error
+async def _body(response: httpx2.Response, packing: "_Packing | None", limit: int) -> bytes | None:
+    """The whole body, or None once it is larger than `limit`."""
+    if response.is_stream_consumed:
+        # A hook of the caller's client, or a transport that makes answers up, has read it already.
+        return response.content
+    body = bytearray()
+    pieces = response.aiter_raw()
+    try:
+        async for piece in pieces:
+            for part in (piece,) if packing is None else packing.unpack(piece):
+                body += part
+                if len(body) > limit:
+                    return None
+    finally:
+        await _give_up(response, pieces)
+    if packing is not None and response.num_bytes_downloaded:
+        packing.check_end()
+    return bytes(body)
+
+
+async def _give_up(response: httpx2.Response, pieces: AsyncGenerator[bytes]) -> None:
+    """Close the connection of a body that was not read to its end.
+
+    httpx2 leaves generators of its own behind, of which trio complains. Read from after the connection was closed, they
+    give what had arrived already, and end.
+    """
+    await response.aclose()
+    with suppress(StopAsyncIteration, *_BROKEN):
+        for _ in range(_STEP):
+            _ = await anext(pieces)
+    await pieces.aclose()
+
+
+class _Packing:
+    """A gzip or zlib body, unpacked in small steps. Raises `zlib.error`."""
+
+    def __init__(self) -> None:
+        # 32: find out by the header which of both it is.
+        self._inflate = zlib.decompressobj(32 + zlib.MAX_WBITS)
+
+    def unpack(self, piece: bytes) -> Iterator[bytes]:
+        more = True
+        while more:
+            part = self._inflate.decompress(piece, _STEP)
+            yield part
+            piece = self._inflate.unconsumed_tail
+            more = bool(piece) or len(part) == _STEP
+        if self._inflate.unused_data:
+            # A second body behind the first, or rubbish without end.
+            raise zlib.error
+
+    def check_end(self) -> None:
+        if not self._inflate.eof:
+            raise zlib.error

@@ -9,7 +9,6 @@ Nothing here is Kick's: texts, tokens and people are made up, and behaviour that
 """
 
 from interpreters.sandbox.asgi import SandboxApp
-from interpreters.sandbox.browser import ConsentForm, approve, click, click_through, read_form
 from interpreters.sandbox.building import (
     Settings,
     going_live,
@@ -27,6 +26,7 @@ from interpreters.sandbox.machine import respond
 from interpreters.sandbox.shell import Before, Entry, Sandbox
 from interpreters.sandbox.simulated import Simulated
 from interpreters.sandbox.small import OWNER, small_world
+from interpreters.sandbox.visitor import ConsentForm, approve, click, click_through, read_form
 from interpreters.sandbox.wire import Step
 from interpreters.sandbox.world import (
     Category,

@@ -7,9 +7,9 @@ from typing import assert_never
 
 import anyio
 
-from interpreters.sandbox.browser import approve
 from interpreters.sandbox.shell import Sandbox
 from interpreters.sandbox.small import STARTED
+from interpreters.sandbox.visitor import approve
 from interpreters.tokens.memory import TokenTable
 from kickcore.effects import (
     Consent,
@@ -50,12 +50,12 @@ class Simulated:
         untick: Iterable[str] = (),
         deny: bool = False,
     ) -> None:
-        self.time = STARTED + 86400.0
-        self.sandbox = sandbox or Sandbox()
+        self.time: float = STARTED + 86400.0
+        self.sandbox: Sandbox = sandbox or Sandbox()
         self.sandbox.clock = lambda: self.time
-        self.app = app or App("sandbox-app", Secret("sandbox-secret"), ISSUER, ISSUER)
-        self.tokens = TokenTable()
-        self.untick = tuple(untick)
+        self.app: App = app or App("sandbox-app", Secret("sandbox-secret"), ISSUER, ISSUER)
+        self.tokens: TokenTable = TokenTable()
+        self.untick: tuple[str, ...] = tuple(untick)
         self.deny = deny
         self._seed = seed
         self._drawn: dict[str, int] = {}

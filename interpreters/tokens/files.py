@@ -1,5 +1,6 @@
 """Tokens in files: one per kind and account, readable by their owner alone, replaced as a whole or not at all."""
 
+import glob
 import hashlib
 import os
 import stat
@@ -31,6 +32,8 @@ APP_FILE: Final = ".kick.token.json"
 USER_FILE: Final = ".kick.user_token.json"
 KEPT_CORRUPT: Final = 3
 """How many files that were moved aside are kept, per token file."""
+LONGEST_PLAIN: Final = 100
+"""Characters of an account's name in a file name; a name on a disk has room for 255, and endings come after it."""
 
 _FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -48,7 +51,7 @@ class FileStore:
     ) -> None:
         self.directory: Final = Path.cwd() if directory is None else Path(directory).absolute()
         for name in (app_file, user_file):
-            if not name or Path(name).name != name or "\0" in name:
+            if name in {"", ".."} or Path(name).name != name or "\0" in name:
                 raise ConfigError(f"a token file's name is a plain file name, not {name!r}")
         if app_file == user_file:
             raise ConfigError("the app token and the user token need files of different names")
@@ -88,8 +91,11 @@ class FileStore:
 
 def _plain(account: str) -> str:
     """A name that is one on every file system: lower-case letters, digits, `-` and `_`, all else by its octets."""
-    plain = "abcdefghijklmnopqrstuvwxyz0123456789-_"
-    return "".join(c if c in plain else "".join(f"%{octet:02x}" for octet in c.encode()) for c in account)
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
+    octets = account.encode("utf-8", "surrogatepass")
+    plain = "".join(chr(octet) if chr(octet) in letters else f"%{octet:02x}" for octet in octets)
+    # No other name has a "~", so one that was cut cannot be taken for it.
+    return plain if len(plain) <= LONGEST_PLAIN else f"{plain[:60]}~{hashlib.sha256(octets).hexdigest()[:32]}"
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
@@ -100,6 +106,8 @@ def _read(path: Path, slot: Slot) -> tuple[Stored, Record] | None:
     text = _octets(path)
     if text is None:
         return None
+    if len(text) > RECORD_LIMIT:
+        _refuse(path, Unusable(Flaw.CORRUPT, f"it is longer than {RECORD_LIMIT} bytes"))
     read = read_record(text, slot, time.time())
     if isinstance(read, Unusable):
         _refuse(path, read)
@@ -158,7 +166,7 @@ def _move_aside(path: Path) -> Path:
     aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
     try:
         path.rename(aside)
-        older = sorted(path.parent.glob(f"{path.name}.corrupt-*"))[:-KEPT_CORRUPT]
+        older = sorted(path.parent.glob(f"{glob.escape(path.name)}.corrupt-*"))[:-KEPT_CORRUPT]
     except OSError as error:
         _unreadable(path, error)
     for name in older:
@@ -175,12 +183,21 @@ def _save(path: Path, slot: Slot, token: Token, version: str) -> Saved | Superse
     found = _read(path, slot)
     if (found[0].version if found else "") != version:
         return Superseded(found[0] if found else None)
-    text = write_record(slot, token, found[1].unknown if found else None)
+    text = _written(slot, token, found[1] if found else None)
     try:
         _replace(path, text)
     except OSError as error:
         _unreadable(path, error)
     return Saved(hashlib.sha256(text).hexdigest()[:32])
+
+
+def _written(slot: Slot, token: Token, before: Record | None) -> bytes:
+    """The text for `token`, with the unknown members of `before` unless they would make it too long to be read."""
+    with suppress(ValueError, RecursionError):
+        text = write_record(slot, token, before.unknown if before else None)
+        if len(text) <= RECORD_LIMIT:
+            return text
+    return write_record(slot, token)
 
 
 def _replace(path: Path, text: bytes) -> None:
@@ -219,7 +236,7 @@ def _flush_folder(folder: Path) -> None:
 
 def _sweep(path: Path) -> None:
     """Remove what killed processes left behind: temporary files of this name older than a minute."""
-    for left in path.parent.glob(f"{path.name}.*.tmp"):
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
         with suppress(OSError):
             if time.time() - left.lstat().st_mtime > 60:
                 left.unlink()

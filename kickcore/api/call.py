@@ -29,7 +29,7 @@ from kickcore.errors import (
 )
 from kickcore.http import Pairs, Request, Response, Unreachable, path_segment
 from kickcore.oauth.renewal import token_for
-from kickcore.oauth.scopes import Needs
+from kickcore.oauth.scopes import Needs, missing_scopes
 from kickcore.oauth.tokens import App, TokenKind
 from kickcore.secret import Secret
 
@@ -88,7 +88,8 @@ def _exchange(asked: Call[Any]) -> Program[Response]:
     for kind in others:
         if response.status != 401:
             break
-        if (yield from LoadToken(app.slot(kind))) is not None:
+        held = yield from LoadToken(app.slot(kind))
+        if held is not None and not (held.token.scope is not None and missing_scopes(asked.needs, held.token.scope)):
             response, bearer = yield from _send(asked, app, kind)
     if 200 <= response.status < 300:
         return response

@@ -47,7 +47,7 @@ class Scene:
     def __init__(self, client: KickClient, kick: Sandbox, store: FileStore, port: int) -> None:
         self.client = client
         self.kick = kick
-        self.folder = store.directory
+        self.folder: Path = store.directory
         self.port = port
 
     def seen(self, operation: str) -> int:

@@ -99,8 +99,7 @@ def read_grant(
     refresh = bearer(members.get("refresh_token")) or (before.refresh_token if before else None)
     access = bearer(members.get("access_token"))
     kind = members.get("token_type", "Bearer")
-    scope_member = members.get("scope")
-    scope = parse_scope(scope_member) if isinstance(scope_member, str) else before.scope if before else asked
+    scope = _scope(members.get("scope"), before, asked)
     flaw = None
     if access is None:
         flaw = "it holds no access token that could be sent"
@@ -111,6 +110,13 @@ def read_grant(
     kept = None if refresh is None else Token(None, asked_at, asked_at, refresh, scope)
     saved = "; its refresh token was kept and the next call tries again" if kept else ""
     return Grant(kept, TokenResponseError(f"Kick's token endpoint answered, but {flaw}{saved}"))
+
+
+def _scope(member: object, before: Token | None, asked: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """What was granted. A refresh cannot take all scopes away, so an empty text there says no more than none at all."""
+    if isinstance(member, str) and (member.strip() or before is None):
+        return parse_scope(member)
+    return before.scope if before else asked
 
 
 def bearer(member: object) -> Secret | None:
@@ -152,6 +158,8 @@ def _refusal(answer: Response, members: dict[str, Any] | None, before: Token | N
         return ServerError(text, status=answer.status, operation=operation)
     if error:
         return _by_code(error, answer.status, members or {}, before)
+    if members and members.get("error"):
+        return OAuthError("the identity host refused without a code", error="", description="", status=answer.status)
     if answer.status >= 300:
         text = f"the identity host answered status {answer.status} without saying why; tokens are as they were"
         return TokenResponseError(text)

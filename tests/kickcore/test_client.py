@@ -451,7 +451,7 @@ async def test_a_token_file_that_is_no_file_or_not_ours_is_told_before_anything_
 ) -> None:
     (folder / APP_FILE).mkdir()
     async with client_of(kick) as client:
-        with pytest.raises((UnsafeTokenFile, UnreadableTokenFile), match="kick[.]token"):
+        with pytest.raises((UnsafeTokenFile, UnreadableTokenFile), match=r"kick\.token"):
             await client.fetch_user(OWNER)
     (folder / APP_FILE).rmdir()
     (folder / APP_FILE).write_text('{"client_id": "another-app", "access_token": "AT", "expires_at": 4102444800}')

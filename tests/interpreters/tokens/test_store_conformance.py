@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +15,7 @@ from interpreters.tokens.files import FileStore
 from interpreters.tokens.memory import MemoryStore
 from interpreters.tokens.remembered import RememberedTokens
 from kickcore.errors import ForeignTokenFile
-from kickcore.oauth.tokens import Saved, Slot, Stored, Superseded, Token, TokenKind
+from kickcore.oauth.tokens import NotSaved, Saved, Slot, Stored, Superseded, Token, TokenKind
 from kickcore.secret import Secret
 
 ISSUER = "https://id.kick.com"
@@ -23,8 +24,16 @@ SOON = float(int(time.time())) + 7200
 FULL = Token(Secret("AT"), SOON + 0.5, SOON - 7200, Secret("RT"), ("user:read", "chat:write"))
 
 
-class Tokens(TokenStore, Protocol):
+class Tokens(Protocol):
     """A store, or the memory before one: the same four methods."""
+
+    async def load(self, slot: Slot) -> Stored | None: ...
+
+    async def save(self, slot: Slot, token: Token, version: str) -> Saved | Superseded | NotSaved: ...
+
+    async def drop(self, slot: Slot) -> None: ...
+
+    def hold(self, slot: Slot) -> AbstractAsyncContextManager[None]: ...
 
 
 @dataclass

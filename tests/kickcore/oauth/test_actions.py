@@ -68,9 +68,10 @@ def test_a_token_that_is_due_is_used_only_where_nothing_can_renew_it(
 def test_a_good_token_is_used_and_nothing_else_is_done(
     slot: Slot, held: Token | None, now: float, wanted: Needs, refused: Secret | None
 ) -> None:
-    good = held is not None and not held.is_due(now) and held.access_token != refused
-    enough = held is None or held.scope is None or not missing_scopes(wanted, held.scope)
-    if good and (enough or slot.kind is TokenKind.APP):
+    if held is None or held.is_due(now) or held.access_token == refused:
+        return
+    enough = held.scope is None or not missing_scopes(wanted, held.scope)
+    if enough or slot.kind is TokenKind.APP:
         assert decide(slot, held, now, wanted, refused) == UseToken(held)
 
 

@@ -335,8 +335,14 @@ def test_what_is_secret_in_a_form_stays_a_secret() -> None:
     assert all(isinstance(members[name], Secret) for name in ("code", "code_verifier", "client_secret"))
 
 
-def test_a_token_is_revoked_by_query_with_kicks_own_name_for_the_hint() -> None:
+def test_a_token_is_revoked_by_query_as_kick_has_it_and_by_form_as_the_rfc_has_it() -> None:
     request = revoke_request(APP, Secret("RT"), "refresh_token")
     assert (request.method, request.url) == ("POST", "https://id.kick.com/oauth/revoke")
     assert request.query == (("token", Secret("RT")), ("token_hint_type", "refresh_token"))
-    assert (request.form, request.body, request.bearer) == ((), b"", None)
+    assert shown(request.form) == {
+        "token": "RT",
+        "token_type_hint": "refresh_token",
+        "client_id": "CID",
+        "client_secret": "CSECRET",
+    }
+    assert (request.body, request.bearer) == (b"", None)

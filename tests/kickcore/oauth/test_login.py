@@ -228,8 +228,9 @@ def test_a_refresh_token_is_kept_even_if_the_rest_of_the_answer_is_useless() -> 
 )
 def test_what_cannot_be_right_is_refused_before_anything_happens(wrong: dict[str, Any], said: str) -> None:
     world = World()
+    arguments: dict[str, Any] = {"scopes": TWO, **wrong}
     with pytest.raises(ConfigError, match=said):
-        world.run(authenticate(**{"scopes": TWO, **wrong}))
+        world.run(authenticate(**arguments))
     assert world.log == []
 
 

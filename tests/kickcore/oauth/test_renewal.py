@@ -359,6 +359,14 @@ def test_a_new_app_token_is_stored_whatever_came_meanwhile() -> None:
     assert _access(world.token(APP_SLOT)) == "APP1"
 
 
+def test_a_new_app_token_is_stored_even_if_the_one_before_was_dropped_meanwhile() -> None:
+    world = World()
+    world.put(APP_SLOT, Token(Secret("OLD"), NOW, NOW - 9000))
+    _while_saving(world, world.stored.clear)
+    assert _access(world.run(token_for(APP_SLOT))) == "APP1"
+    assert _access(world.token(APP_SLOT)) == "APP1"
+
+
 # --- A call that is refused
 
 

@@ -160,8 +160,9 @@ def test_a_good_app_is_put_into_plain_form() -> None:
     ids=repr,
 )
 def test_an_app_that_cannot_be_right_is_refused(wrong: dict[str, Any], said: str) -> None:
+    members: dict[str, Any] = {"client_id": "CID", "client_secret": Secret("S"), **wrong}
     with pytest.raises(ConfigError, match=said) as caught:
-        checked_app(App(**{"client_id": "CID", "client_secret": Secret("S"), **wrong}))
+        checked_app(App(**members))
     assert "hunter" not in str(caught.value)
     assert "hünter" not in str(caught.value)
 
