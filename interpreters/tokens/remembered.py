@@ -80,9 +80,21 @@ class RememberedTokens:
         return self._ticks() - self._absent.get(slot, float("-inf")) < ABSENT_FOR
 
     async def _look(self, slot: Slot, before: _Held | None) -> Stored | None:
-        stored = await self.store.load(slot)
+        try:
+            stored = await self.store.load(slot)
+        except StoreError as error:
+            if before is None:
+                raise
+            # What is in memory is good, whatever became of the store.
+            _ = _not_saved(str(error))
+            return self._now_held(slot)
         if self._held.get(slot) is not before:
             # A token was put here while the store was read; it is newer than what was read.
+            return self._now_held(slot)
+        if stored is None and before is not None:
+            # The file was deleted. If that was a logout, Kick has revoked the token and will say so; if it was an
+            # accident, the grant is not lost by it.
+            before.version = ""
             return self._now_held(slot)
         self._remember(slot, stored)
         return stored
@@ -126,7 +138,7 @@ class RememberedTokens:
         return _not_saved(reason)
 
     async def _save_again(self, slot: Slot, held: _Held) -> Saved | Superseded | NotSaved:
-        """Store what could not be stored, over whatever is there: it is newer."""
+        """Store what could not be stored, over what is there, unless that was issued later."""
         held.unsaved = self._ticks()
         try:
             stored = await self.store.load(slot)
@@ -135,6 +147,10 @@ class RememberedTokens:
         if self._held.get(slot) is not held:
             # Renewed, put or dropped while the store was read: now this one is the older.
             return Superseded(self._now_held(slot))
+        if stored is not None and stored.token.issued_at > held.token.issued_at:
+            # Another process has logged in or renewed meanwhile.
+            self._remember(slot, stored)
+            return Superseded(stored)
         held.version = stored.version if stored else ""
         return await self._store(slot, held)
 

@@ -77,6 +77,8 @@ def authenticate(
         raise ConfigError(f"timeout is a number of seconds from 0 to 86400, not {timeout!r}")
     app = yield from LoadApp()
     slot = app.slot(TokenKind.USER)
+    # A token file that cannot be used is told now, and not after the user has agreed.
+    _ = yield from LoadToken(slot, reread=True)
     verifier = code_verifier((yield from Entropy(VERIFIER_SIZE, "code_verifier")))
     state = Secret(base64url((yield from Entropy(STATE_SIZE, "state"))))
     url = authorization_url(app, asked, target, state, code_challenge(verifier))

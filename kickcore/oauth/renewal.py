@@ -102,9 +102,13 @@ def _renew(action: FetchAppToken | RefreshToken) -> Body[Token]:
         answer = yield from Send(client_credentials_request(app))
         grant = read_grant(answer, now, None)
     if isinstance(grant.problem, ReauthorizationRequired):
-        return (yield from _after_invalid_grant(action.slot, held, now, grant.problem))
-    wins = isinstance(again, FetchAppToken)
-    return (yield from _keep(action.slot, grant, stored.version if stored else "", wins=wins))
+        after = _after_invalid_grant(action.slot, held, now, grant.problem)
+    else:
+        wins = isinstance(again, FetchAppToken)
+        after = _keep(action.slot, grant, stored.version if stored else "", wins=wins)
+    # A problem would hold it, by its traceback.
+    del grant
+    return (yield from after)
 
 
 def _after_invalid_grant(slot: Slot, sent: Token | None, now: float, problem: KickError) -> Body[Token]:
@@ -114,7 +118,10 @@ def _after_invalid_grant(slot: Slot, sent: Token | None, now: float, problem: Ki
         theirs = decide(slot, stored.token, now)
         if isinstance(theirs, UseToken):
             return theirs.token
-    raise problem
+    try:
+        raise problem
+    finally:
+        del problem
 
 
 def _keep(slot: Slot, grant: Grant, version: str, *, wins: bool = True) -> Body[Token]:
@@ -125,7 +132,11 @@ def _keep(slot: Slot, grant: Grant, version: str, *, wins: bool = True) -> Body[
         if isinstance(outcome, Superseded):
             token = yield from _settle(slot, token, outcome.stored, wins=wins)
     if grant.problem is not None:
-        raise grant.problem
+        try:
+            raise grant.problem
+        finally:
+            # Its traceback holds this frame, and this frame would hold it.
+            del grant
     if token is None:
         raise TokenError("Kick's token endpoint answered with neither a token nor an error")
     return token
@@ -146,11 +157,12 @@ def _settle(slot: Slot, token: Token, theirs: Stored | None, *, wins: bool) -> B
 
 def _exchange(action: ExchangeCode) -> Body[Token]:
     app = yield from LoadApp()
+    # First, because a store that cannot be read must not come between an exchange and its result.
+    stored = yield from LoadToken(action.slot, reread=True)
     now = yield from Now()
     answer = yield from Send(exchange_request(app, action.code, action.verifier, action.redirect_uri))
-    grant = read_grant(answer, now, None, action.scopes)
-    stored = yield from LoadToken(action.slot, reread=True)
-    return (yield from _keep(action.slot, grant, stored.version if stored else ""))
+    kept = _keep(action.slot, read_grant(answer, now, None, action.scopes), stored.version if stored else "")
+    return (yield from kept)
 
 
 def _log_out(action: LogOut) -> Body[Token]:

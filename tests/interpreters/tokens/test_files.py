@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from interpreters.tokens.files import FileStore
@@ -766,7 +765,7 @@ async def test_readers_never_see_a_broken_file_while_it_is_replaced(store: FileS
     async def replace() -> None:
         nonlocal writing
         version = ""
-        for number in range(30):
+        for number in range(15):
             outcome = await store.save(USER, TOKEN if number % 2 else NEWER, version)
             assert isinstance(outcome, Saved)
             version = outcome.version

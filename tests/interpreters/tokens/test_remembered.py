@@ -166,13 +166,49 @@ async def test_a_reread_notices_the_newer_token_of_another_process(tokens: Remem
     assert isinstance(await tokens.save(USER, token(3), reread.version), Saved)
 
 
-async def test_a_reread_notices_that_another_process_forgot_the_token(tokens: RememberedTokens, store: Watched) -> None:
+async def test_a_grant_outlives_the_deletion_of_what_was_stored(tokens: RememberedTokens, store: Watched) -> None:
     await stored_by_another(store, 1)
     _ = await tokens.load(USER)
     await MemoryStore.drop(store, USER)
-    assert await tokens.load(USER, reread=True) is None
-    assert tokens.peek(USER) is None
-    assert await tokens.load(USER) is None
+    reread = await tokens.load(USER, reread=True)
+    assert reread is not None
+    assert reread.token == token(1)
+    assert isinstance(await tokens.save(USER, token(2), reread.version), Saved)
+    stored = await MemoryStore.load(store, USER)
+    assert stored is not None
+    assert stored.token == token(2)
+
+
+async def test_a_store_that_cannot_be_reread_does_not_take_the_token_away(
+    tokens: RememberedTokens, store: Watched
+) -> None:
+    await stored_by_another(store, 1)
+    _ = await tokens.load(USER)
+
+    async def gone() -> None:
+        raise UnreadableTokenFile("gone", path="x")
+
+    store.before["load"] = gone
+    with pytest.warns(TokenNotSaved, match="gone"):
+        reread = await tokens.load(USER, reread=True)
+    assert reread is not None
+    assert reread.token == token(1)
+
+
+async def test_a_save_that_is_tried_again_gives_way_to_what_was_issued_later(
+    tokens: RememberedTokens, store: Watched
+) -> None:
+    store.fails = OSError("full")
+    with pytest.warns(TokenNotSaved):
+        _ = await tokens.save(USER, token(1), "")
+    store.fails = None
+    later = Token(Secret("later"), 1e12, token(1).issued_at + 1, Secret("later-refresh"))
+    _ = await MemoryStore.save(store, USER, later, "")
+    await tokens.flush()
+    assert tokens.peek(USER) == later
+    stored = await MemoryStore.load(store, USER)
+    assert stored is not None
+    assert stored.token == later
 
 
 async def test_a_reread_does_not_believe_that_nothing_is_there(tokens: RememberedTokens, store: Watched) -> None:

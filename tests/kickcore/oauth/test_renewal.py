@@ -1,5 +1,7 @@
 """The life of a token, in a world that is a function."""
 
+import gc
+import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -38,7 +40,7 @@ from kickcore.oauth.actions import ExchangeCode, FetchAppToken, LogOut, RefreshT
 from kickcore.oauth.login import authenticate, logout
 from kickcore.oauth.renewal import glance, token_for
 from kickcore.oauth.scopes import any_of
-from kickcore.oauth.tokens import NotSaved, Token
+from kickcore.oauth.tokens import NotSaved, Slot, Token
 from kickcore.secret import Secret
 
 CHAT = any_of(Scope.CHAT_WRITE)
@@ -537,3 +539,26 @@ def test_logging_out_leaves_the_app_token_alone() -> None:
     world.log_in()
     world.run(logout())
     assert list(world.stored) == [APP_SLOT]
+
+
+@pytest.mark.parametrize("error", ["invalid_client", "invalid_grant", "server_error"])
+@pytest.mark.parametrize("slot", [APP_SLOT, USER_SLOT])
+def test_a_failed_renewal_leaves_no_cycle_behind(slot: Slot, error: str) -> None:
+    world = World()
+    world.log_in()
+    world.now += 1e6
+    world.kick.scripted.append(json_response({"error": error}, 401))
+
+    def failed() -> weakref.ref[TokenError]:
+        try:
+            _ = world.run(token_for(slot))
+        except TokenError as raised:
+            return weakref.ref(raised)
+        raise AssertionError
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert failed()() is None
+    finally:
+        gc.enable()
