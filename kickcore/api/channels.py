@@ -22,7 +22,7 @@ from kickcore.api.model import Instant, Model
 from kickcore.effects import Program
 from kickcore.errors import InvalidInput, NotFound
 from kickcore.http import Pairs
-from kickcore.oauth.scopes import Scope, any_of
+from kickcore.oauth.scopes import NEEDS
 from kickcore.secret import Secret
 
 BATCH: Final = 50
@@ -32,7 +32,7 @@ TITLE_LENGTH: Final = 500
 """Characters; Kick states no limit, this one only keeps accidents away."""
 
 _OPERATION: Final = "GET /public/v1/channels"
-_NEEDS: Final = any_of(Scope.CHANNEL_READ)
+_NEEDS: Final = NEEDS["fetch_channel"]
 
 
 class Stream(Model, frozen=True):
@@ -148,7 +148,7 @@ def update_channel(
         operation="PATCH /public/v1/channels",
         answer=type(None),
         tokens=USER,
-        needs=any_of(Scope.CHANNEL_WRITE),
+        needs=NEEDS["update_channel"],
         body=msgspec.json.encode(changes),
     )
     yield from call(asked)

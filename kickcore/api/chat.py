@@ -11,7 +11,7 @@ from kickcore.api.inputs import checked_id, checked_segment, checked_text
 from kickcore.api.model import Model
 from kickcore.effects import Program
 from kickcore.errors import InvalidInput, NotSent
-from kickcore.oauth.scopes import Scope, any_of
+from kickcore.oauth.scopes import NEEDS
 
 CONTENT_LENGTH: Final = 500
 """Code points of a message."""
@@ -59,7 +59,7 @@ def send_chat_message(
         operation="POST /public/v1/chat",
         answer=SentMessage,
         tokens=USER,
-        needs=any_of(Scope.CHAT_WRITE),
+        needs=NEEDS["send_chat_message"],
         body=msgspec.json.encode(body),
     )
     sent = yield from call(asked)
@@ -97,7 +97,7 @@ def delete_chat_message(message_id: str) -> Program[None]:
         operation="DELETE /public/v1/chat/{message_id}",
         answer=type(None),
         tokens=USER,
-        needs=any_of(Scope.MODERATION_CHAT_MESSAGE_MANAGE),
+        needs=NEEDS["delete_chat_message"],
         segments=(checked_segment("message_id", message_id),),
     )
     yield from call(asked)

@@ -8,13 +8,13 @@ from kickcore.api.inputs import batches, checked_id, checked_ids, repeated
 from kickcore.api.model import Model
 from kickcore.effects import Program
 from kickcore.errors import NotFound
-from kickcore.oauth.scopes import Scope, any_of
+from kickcore.oauth.scopes import NEEDS
 
 BATCH: Final = 50
 """Ids a request; Kick states no limit."""
 
 _OPERATION: Final = "GET /public/v1/users"
-_NEEDS: Final = any_of(Scope.USER_READ)
+_NEEDS: Final = NEEDS["fetch_user"]
 
 
 class User(Model, frozen=True):

@@ -1,7 +1,7 @@
 """What a user token may do: Kick's scopes, what needs which, and checks before anything is sent."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -39,6 +39,43 @@ _SCOPE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+\Z", re.ASCII)
 def any_of(*scopes: Scope) -> Needs:
     """The requirement that one of these is granted."""
     return (frozenset(scopes),)
+
+
+_REWARDS: Final = any_of(Scope.CHANNEL_REWARDS_READ, Scope.CHANNEL_REWARDS_WRITE)
+_ADS: Final = any_of(Scope.ADS_READ, Scope.ADS_WRITE)
+
+NEEDS: Final[Mapping[str, Needs]] = {
+    "fetch_user": any_of(Scope.USER_READ),
+    "fetch_users": any_of(Scope.USER_READ),
+    "fetch_channel": any_of(Scope.CHANNEL_READ),
+    "fetch_channels": any_of(Scope.CHANNEL_READ),
+    "update_channel": any_of(Scope.CHANNEL_WRITE),
+    "fetch_channel_rewards": _REWARDS,
+    "create_channel_reward": any_of(Scope.CHANNEL_REWARDS_WRITE),
+    "update_channel_reward": any_of(Scope.CHANNEL_REWARDS_WRITE),
+    "delete_channel_reward": any_of(Scope.CHANNEL_REWARDS_WRITE),
+    "fetch_reward_redemptions": _REWARDS,
+    "accept_reward_redemptions": any_of(Scope.CHANNEL_REWARDS_WRITE),
+    "reject_reward_redemptions": any_of(Scope.CHANNEL_REWARDS_WRITE),
+    "send_chat_message": any_of(Scope.CHAT_WRITE),
+    "delete_chat_message": any_of(Scope.MODERATION_CHAT_MESSAGE_MANAGE),
+    "ban_user": any_of(Scope.MODERATION_BAN),
+    "timeout_user": any_of(Scope.MODERATION_BAN),
+    "unban_user": any_of(Scope.MODERATION_BAN),
+    "fetch_kicks_leaderboard": any_of(Scope.KICKS_READ),
+    "fetch_events_subscriptions": any_of(Scope.EVENTS_SUBSCRIBE),
+    "subscribe_to_events": any_of(Scope.EVENTS_SUBSCRIBE),
+    "subscribe_to_event": any_of(Scope.EVENTS_SUBSCRIBE),
+    "unsubscribe_from_events": any_of(Scope.EVENTS_SUBSCRIBE),
+    "unsubscribe_from_event": any_of(Scope.EVENTS_SUBSCRIBE),
+    "fetch_ad_break_status": _ADS,
+    "create_ad_break": any_of(Scope.ADS_WRITE),
+    "enroll_in_ads": any_of(Scope.ADS_WRITE),
+}
+"""What a user token must have been granted for each method; methods that are not here need no scope.
+
+An app token carries none and is not held to them.
+"""
 
 
 def missing_scopes(needs: Needs, granted: Iterable[str]) -> Needs:
