@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from contextvars import copy_context
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import anyio
@@ -76,7 +77,7 @@ async def _exclusive(effect: Exclusive, handle: Handler, turns: Turns) -> Token:
     if token is None:
         raise RenewalStalled(
             f"renewing the {effect.slot.kind} token took more than {SHIELD:g} seconds and was given up; "
-            "what was held is as it was; try again"
+            "what was held is kept, and the next call tries again"
         )
     return token
 
@@ -94,7 +95,7 @@ async def _shielded(work: Coroutine[Any, Any, T]) -> T:
     `Task.cancel()`, which goes through any shield: so on asyncio the work is a task of its own, and we wait for it.
     """
     if not _in_asyncio_task():
-        return await work
+        return await _apart_on_trio(work)
     task = asyncio.create_task(work)
     cancelled: asyncio.CancelledError | None = None
     try:
@@ -112,6 +113,41 @@ async def _shielded(work: Coroutine[Any, Any, T]) -> T:
     finally:
         # A traceback holds this frame, and this frame holds what holds it.
         del task, cancelled
+
+
+async def _apart_on_trio(work: Coroutine[Any, Any, T]) -> T:
+    """The same on trio, where Ctrl-C is raised in the main task through any shield; the system's tasks are spared."""
+    import trio
+
+    done = trio.Event()
+    results: list[T] = []
+    failures: list[BaseException] = []
+    interrupted: KeyboardInterrupt | None = None
+
+    async def carry() -> None:
+        try:
+            results.append(await work)
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failures.append(error)
+        done.set()
+
+    _ = trio.lowlevel.spawn_system_task(carry, context=copy_context())
+    try:
+        with anyio.CancelScope(shield=True):
+            while not done.is_set():
+                try:
+                    await done.wait()
+                except KeyboardInterrupt as error:
+                    interrupted = error
+        if interrupted is not None:
+            raise interrupted
+        if failures:
+            raise failures[0]
+        return results[0]
+    finally:
+        # A traceback holds this frame, and this frame holds what holds it.
+        interrupted = None
+        failures.clear()
 
 
 def _in_asyncio_task() -> bool:

@@ -11,23 +11,30 @@ import anyio
 from msgspec.structs import replace
 
 from interpreters.browser import Loopback
+from interpreters.pace import Pacing
 from interpreters.tokens.remembered import RememberedTokens
 from kickcore.effects import (
     Consent,
     DropToken,
     Entropy,
+    HoldBack,
     Leaf,
     LoadApp,
+    LoadPace,
     LoadToken,
+    Notify,
     Now,
+    PayRetry,
     SaveToken,
     Send,
     Sleep,
 )
 from kickcore.errors import ClientClosed, LoginInProgress
 from kickcore.http import Request, Response, Unreachable
+from kickcore.notices import Notice
 from kickcore.oauth.callback import Callback
 from kickcore.oauth.tokens import App, NotSaved, Saved, Slot, Stored, Superseded, Token
+from kickcore.policy import Pace
 
 Browser: TypeAlias = Callable[[Consent], Awaitable[Callback]]
 """Shows the consent page and waits for what comes of it."""
@@ -60,6 +67,8 @@ class Live:
         browser: Browser | None = None,
         clock: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
+        pacing: Pacing | None = None,
+        on_notice: Callable[[Notice], None] | None = None,
     ) -> None:
         self.app = app
         self.tokens: Final = tokens
@@ -67,6 +76,8 @@ class Live:
         self.browser: Browser = browser or Loopback()
         self._clock = clock
         self._entropy = entropy
+        self._pacing = pacing or Pacing(clock)
+        self._on_notice = on_notice
         self._consenting: set[str] = set()
         self._closed: list[bool] = []
 
@@ -84,10 +95,12 @@ class Live:
         other.browser = browser or self.browser
         return other
 
-    async def __call__(self, effect: Leaf) -> object:
+    async def __call__(self, effect: Leaf) -> object:  # noqa: C901 - one case for each effect
         match effect:
             case LoadApp():
                 return await self.load_app()
+            case LoadPace():
+                return await self.load_pace(effect.group)
             case LoadToken():
                 return await self.load_token(effect.slot, effect.reread)
             case Now():
@@ -102,6 +115,12 @@ class Live:
                 return await self.entropy(effect.size, effect.purpose)
             case Sleep():
                 return await self.sleep(effect.seconds)
+            case HoldBack():
+                return await self.hold_back(effect.group, effect.until)
+            case PayRetry():
+                return await self.pay_retry(effect.cost)
+            case Notify():
+                return await self.notify(effect.notice)
             case Consent():
                 return await self.consent(effect)
             case _:
@@ -117,9 +136,16 @@ class Live:
         return self._entropy(size)
 
     async def send(self, request: Request) -> Response | Unreachable:
-        """One exchange over the network. None is begun once this was closed: nobody would close its connection."""
+        """One exchange over the network. What is cut off by `aclose` is a `ClientClosed`."""
         self._check_open()
-        return await self._transport.send(request)
+        answer = await self._transport.send(request)
+        if isinstance(answer, Unreachable):
+            self._check_open()
+        return answer
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed("this client was closed; make a new one")
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the event loop."""
@@ -142,6 +168,23 @@ class Live:
         """Forget a token."""
         await self.tokens.drop(slot)
 
+    async def load_pace(self, group: str) -> Pace:
+        """How long a group of calls is to wait."""
+        return self._pacing.load(group)
+
+    async def hold_back(self, group: str, until: float) -> None:
+        """Let a group of calls wait."""
+        self._pacing.hold_back(group, until)
+
+    async def pay_retry(self, cost: float) -> bool:
+        """Spend of the budget for repeating."""
+        return self._pacing.pay(cost)
+
+    async def notify(self, notice: Notice) -> None:
+        """Tell `on_notice`, if there is one."""
+        if self._on_notice is not None:
+            self._on_notice(notice)
+
     async def consent(self, effect: Consent) -> Callback:
         """Show the page and wait. One login of an account at a time."""
         if self.app.account in self._consenting:
@@ -162,10 +205,6 @@ class Live:
         """Wait for the slot among the processes that share the store."""
         return self.tokens.hold(slot)
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClientClosed("this client was closed; make a new one")
-
     @property
     def is_closed(self) -> bool:
         """Whether `aclose` was called, on this or on an interpreter that shares with it."""
@@ -174,6 +213,8 @@ class Live:
     async def aclose(self) -> None:
         """Store what could not be stored before, and let go of connections. Calls after it raise `ClientClosed`."""
         if not self._closed:
+            # Renewals first: one that is under way must neither lose its connection nor its answer.
+            await self.tokens.finish_renewals()
             self._closed.append(True)
             try:
                 await self.tokens.flush()

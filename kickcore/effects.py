@@ -36,6 +36,10 @@ One effect, one answer, one handler of the same name in snake case:
     SaveToken(slot, token, version)     Saved | Superseded | NotSaved   compare-and-set; memory first, then the store
     DropToken(slot)                     None                     forget the token
     Consent(url, redirect_uri, …)       Callback                 open the browser, wait for the redirect
+    LoadPace(group)                     Pace                     how long a group of calls is to wait
+    HoldBack(group, until)              None                     let the whole group wait
+    PayRetry(cost)                      bool                     spend of the budget for repeating; less than 0 refills
+    Notify(notice)                      None                     tell whoever listens
     Exclusive(slot, action)             Token                    carry out an action while no one else does
 """
 
@@ -45,9 +49,11 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar
 from msgspec import Struct
 
 from kickcore.http import Request, Response, Unreachable
+from kickcore.notices import Notice
 from kickcore.oauth.actions import Renewal
 from kickcore.oauth.callback import Callback
 from kickcore.oauth.tokens import App, NotSaved, Saved, Slot, Stored, Superseded, Token
+from kickcore.policy import Pace
 from kickcore.secret import Secret
 
 T = TypeVar("T")
@@ -125,6 +131,31 @@ class Consent(Effect[Callback], frozen=True):
     timeout: float
 
 
+class LoadPace(Effect[Pace], frozen=True):
+    """How fast the calls of `group` may go."""
+
+    group: str
+
+
+class HoldBack(Effect[None], frozen=True):
+    """Let every call of `group` wait until this instant, in epoch seconds."""
+
+    group: str
+    until: float
+
+
+class PayRetry(Effect[bool], frozen=True):
+    """Spend this much of the client's budget for repeating: whether there was enough. Less than 0 refills it."""
+
+    cost: float
+
+
+class Notify(Effect[None], frozen=True):
+    """Tell whoever listens. Nothing depends on it."""
+
+    notice: Notice
+
+
 class Exclusive(Effect[Token], frozen=True):
     """Carry out `action` on the token of `slot` while no one else does."""
 
@@ -132,7 +163,21 @@ class Exclusive(Effect[Token], frozen=True):
     action: Renewal
 
 
-Leaf: TypeAlias = Now | Entropy | Send | Sleep | LoadApp | LoadToken | SaveToken | DropToken | Consent
+Leaf: TypeAlias = (
+    Now
+    | Entropy
+    | Send
+    | Sleep
+    | LoadApp
+    | LoadToken
+    | SaveToken
+    | DropToken
+    | Consent
+    | LoadPace
+    | HoldBack
+    | PayRetry
+    | Notify
+)
 """The effects that an interpreter answers."""
 
 Program: TypeAlias = Generator[Leaf | Exclusive, Any, T]

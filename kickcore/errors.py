@@ -29,7 +29,7 @@
         HTTPError                   an answer of the API other than success
             BadRequest (400)        Unauthorized (401)      Forbidden (403)     Blocked (403, the firewall)
             NotFound (404)          Conflict (409)          RateLimited (429)   ServerError (5xx)
-            RedirectRefused (3xx)
+            RedirectRefused (3xx)   QuotaReached (429 with a code)
         BadResponse                 a success that cannot be read
         NotSent                     Kick took a chat message and did not send it
         NetworkError                no answer at all
@@ -248,6 +248,10 @@ class NotFound(HTTPError):
 
 class Conflict(HTTPError):
     """409: the state of the thing does not allow it now."""
+
+
+class QuotaReached(HTTPError):
+    """429 with a code, such as "MAX_AD_BREAKS_REACHED": a quota is used up. Nothing is repeated."""
 
 
 class RateLimited(HTTPError):

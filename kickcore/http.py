@@ -1,6 +1,8 @@
 """HTTP as values: what to send, what came back, and what became of a request that was never answered."""
 
 import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit
@@ -26,7 +28,7 @@ class Request(Struct, frozen=True, tag="request"):
 
     `url` is absolute and holds no query; `query` and `form` are encoded when sent, in the order given; `body` is
     JSON text. At most one of `form` and `body` is given. `timeout` is in seconds for the whole exchange; `limit` is in
-    bytes of the answer's decompressed body.
+    bytes of the answer's decompressed body; `group` names the requests that are limited together.
     """
 
     method: str
@@ -37,6 +39,7 @@ class Request(Struct, frozen=True, tag="request"):
     body: bytes = b""
     timeout: float = API_TIMEOUT
     limit: int = API_LIMIT
+    group: str = ""
 
     def __repr__(self) -> str:
         names = "".join(f" {name}" for name, _ in self.query)
@@ -73,6 +76,31 @@ class Unreachable(Struct, frozen=True, tag="unreachable"):
     sent: Sent
 
 
+def retry_after(response: Response, now: float | None) -> float | None:
+    """Seconds that an answer asks to wait (RFC 9110, section 10.2.3), or None if it does not or cannot be read.
+
+    A number of seconds, or a date in any of the three forms, measured against the answer's own `Date` where it has one:
+    clocks differ. Without either clock (`now` is None) a date cannot be read.
+    """
+    header = (response.header("retry-after") or "").strip(" \t")
+    if header.isascii() and header.isdigit():
+        return min(float(header), 1e15)
+    instant, since = _date(header), _date(response.header("date") or "") or now
+    return None if instant is None or since is None else max(instant - since, 0.0)
+
+
+def _date(header: str) -> float | None:
+    try:
+        instant = parsedate_to_datetime(header[:64])
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
+
+
+HELD_BACK: Final = Unreachable("the group of requests was asked to wait", Sent.NO)
+"""The answer to a request that stood in line when Kick asked its group to wait: it was not sent, and no attempt."""
+
+
 def encode_pairs(pairs: Pairs) -> str:
     """Percent-encode names and values as in a query or a form. The result shows secrets: for the wire only."""
     shown = [(name, value.reveal() if isinstance(value, Secret) else value) for name, value in pairs]
@@ -89,11 +117,13 @@ def is_loopback(host: str) -> bool:
     return host in {"127.0.0.1", "::1", "localhost"}
 
 
-def secure_origin(url: str, name: str) -> str:
+def secure_origin(url: object, name: str) -> str:
     """`url` as scheme, host and port in plain form. Raises `ConfigError` for what must not be trusted with secrets.
 
     That is anything but https, or http to the loopback interface; and user info, path, query or fragment.
     """
+    if not isinstance(url, str):
+        raise ConfigError(f"{name} is a URL, not {type(url).__name__}")
     try:
         parts = urlsplit(url)
         port = parts.port

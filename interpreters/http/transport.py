@@ -7,10 +7,10 @@ may have acted on it.
 import logging
 import re
 import zlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio
 import httpx2
@@ -27,7 +27,7 @@ AT_ONCE: Final = 20
 """Requests under way at once; others wait in line, in order, for as long as it takes."""
 
 _TIMEOUT: Final = httpx2.Timeout(connect=5.0, read=15.0, write=15.0, pool=None)
-_LIMITS: Final = httpx2.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE, keepalive_expiry=30.0)
+_LIMITS: Final = httpx2.Limits(max_connections=AT_ONCE + 5, max_keepalive_connections=AT_ONCE, keepalive_expiry=30.0)
 
 _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 _NEVER_SENT: Final = (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, httpx2.InvalidURL)
@@ -71,25 +71,39 @@ class _Lines(Struct):
     is_ours: bool
 
 
+Gate: TypeAlias = Callable[[Request], Unreachable | None]
+"""Asked when a request leaves the queue: an answer to give instead of sending it, or None."""
+
+
 class HttpTransport:
     """Sends `Request` values. With an `http` client of yours, that one is used as it is and never closed.
+
+    Requests that belong to a group stand in line, at most 20 under way; those to the identity host do not, because a
+    token that is renewed must not wait for calls that wait for a token.
 
     Connections belong to the event loop that made them; a transport used from several has a set for each.
     """
 
-    def __init__(self, http: httpx2.AsyncClient | None = None) -> None:
+    def __init__(self, http: httpx2.AsyncClient | None = None, gate: Gate | None = None) -> None:
         self._own = http
+        self._gate = gate
         self._lines: RunVar[_Lines | None] = RunVar("kickcore connections", None)
 
     async def send(self, request: Request) -> Response | Unreachable:
-        """Send once and read the answer. Only cancellation and `ClientClosed` are raised."""
+        """Send once and read the answer. Raises cancellation, `ClientClosed`, and what hooks of your client raise."""
         lines = self._lines.get() or self._open()
+        if not request.group:
+            return await self._send(lines, request)
         async with lines.queue:
-            if lines.client.is_closed:
-                whose = "this client was" if lines.is_ours else "the httpx2.AsyncClient that was passed as `http` is"
-                raise ClientClosed(f"{whose} closed")
-            with anyio.move_on_after(request.timeout):
-                return await _exchange(lines, request)
+            held_back = self._gate(request) if self._gate is not None else None
+            return held_back or await self._send(lines, request)
+
+    async def _send(self, lines: _Lines, request: Request) -> Response | Unreachable:
+        if lines.client.is_closed:
+            whose = "this client was" if lines.is_ours else "the httpx2.AsyncClient that was passed as `http` is"
+            raise ClientClosed(f"{whose} closed")
+        with anyio.move_on_after(request.timeout):
+            return await _exchange(lines, request)
         return Unreachable(f"no answer within {request.timeout:g} seconds", Sent.MAYBE)
 
     def _open(self) -> _Lines:

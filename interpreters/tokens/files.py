@@ -1,5 +1,6 @@
 """Tokens in files: one per kind and account, readable by their owner alone, replaced as a whole or not at all."""
 
+import errno
 import glob
 import hashlib
 import os
@@ -49,7 +50,7 @@ class FileStore:
     def __init__(
         self, directory: str | os.PathLike[str] | None = None, *, app_file: str = APP_FILE, user_file: str = USER_FILE
     ) -> None:
-        self.directory: Final = Path.cwd() if directory is None else Path(directory).absolute()
+        self.directory: Final = _absolute(directory)
         for name in (app_file, user_file):
             if name in {"", ".."} or Path(name).name != name or "\0" in name:
                 raise ConfigError(f"a token file's name is a plain file name, not {name!r}")
@@ -89,6 +90,15 @@ class FileStore:
             yield
 
 
+def _absolute(directory: str | os.PathLike[str] | None) -> Path:
+    try:
+        return Path.cwd() if directory is None else Path(directory).absolute()
+    except OSError:
+        raise ConfigError(
+            "the working directory is gone; say where tokens shall be kept: FileStore(directory)"
+        ) from None
+
+
 def _plain(account: str) -> str:
     """A name that is one on every file system: lower-case letters, digits, `-` and `_`, all else by its octets."""
     letters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -121,7 +131,7 @@ def _octets(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        if path.is_symlink():
+        if error.errno in {errno.ELOOP, errno.EMLINK}:
             raise UnsafeTokenFile(f"{path} is a link; a token file must be a plain file", path=str(path)) from None
         _unreadable(path, error)
     try:

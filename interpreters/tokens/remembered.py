@@ -12,7 +12,7 @@ from anyio.lowlevel import RunVar
 from msgspec import Struct
 
 from interpreters.tokens import TokenStore
-from kickcore.errors import KickError, StoreError, TokenNotSaved
+from kickcore.errors import StoreError, TokenNotSaved
 from kickcore.oauth.tokens import NotSaved, Saved, Slot, Stored, Superseded, Token
 
 ABSENT_FOR: Final = 1.0
@@ -63,7 +63,7 @@ class RememberedTokens:
         """The token of `slot`: from memory, or from the store if there is none or with `reread`."""
         held = self._held.get(slot)
         if held is not None and held.unsaved is not None and self._ticks() - held.unsaved >= SAVE_AGAIN_AFTER:
-            _ = await self._save_again(slot, held)
+            await self._save_in_passing(slot)
             held = self._held.get(slot)
         if held is not None and (held.own or held.unsaved is not None or not reread):
             return Stored(held.token, held.version)
@@ -82,7 +82,7 @@ class RememberedTokens:
     async def _look(self, slot: Slot, before: _Held | None) -> Stored | None:
         try:
             stored = await self.store.load(slot)
-        except StoreError as error:
+        except Exception as error:  # as above
             if before is None:
                 raise
             # What is in memory is good, whatever became of the store.
@@ -126,8 +126,8 @@ class RememberedTokens:
     async def _store(self, slot: Slot, held: _Held) -> Saved | Superseded | NotSaved:
         try:
             outcome = await self.store.save(slot, held.token, held.version)
-        except (KickError, OSError) as error:
-            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever a store fails with, the token is good
+            reason = f"{type(error).__name__}: {error}"
         else:
             if isinstance(outcome, Saved):
                 held.version, held.unsaved = outcome.version, None
@@ -142,7 +142,7 @@ class RememberedTokens:
         held.unsaved = self._ticks()
         try:
             stored = await self.store.load(slot)
-        except (KickError, OSError):
+        except Exception:  # noqa: BLE001 - saving will tell
             stored = None
         if self._held.get(slot) is not held:
             # Renewed, put or dropped while the store was read: now this one is the older.
@@ -160,17 +160,35 @@ class RememberedTokens:
         if held is None or not held.own:
             await self.store.drop(slot)
 
+    async def _save_in_passing(self, slot: Slot) -> None:
+        """Save what could not be saved before, unless somebody is changing the token at this moment: he saves, too."""
+        turn = self.turn(slot)
+        if not turn.statistics().locked:
+            async with turn:
+                await self._save_in_turn(slot)
+
+    async def _save_in_turn(self, slot: Slot) -> None:
+        try:
+            async with self.hold(slot):
+                # Asked only now: whoever had the turn before may have renewed the token, or stored it.
+                held = self._held.get(slot)
+                if held is not None and held.unsaved is not None:
+                    _ = await self._save_again(slot, held)
+        except StoreError as error:
+            _ = _not_saved(str(error))
+
     async def flush(self) -> None:
         """Try once more to store what is held in memory only."""
         for slot in [slot for slot, held in self._held.items() if held.unsaved is not None]:
-            try:
-                async with self.turn(slot), self.hold(slot):
-                    # Asked only now: whoever had the turn before may have renewed the token, or stored it.
-                    held = self._held.get(slot)
-                    if held is not None and held.unsaved is not None:
-                        _ = await self._save_again(slot, held)
-            except StoreError as error:
-                _ = _not_saved(str(error))
+            async with self.turn(slot):
+                await self._save_in_turn(slot)
+
+    async def finish_renewals(self) -> None:
+        """Wait until nobody of this event loop is changing a token, but not for those who come later."""
+        for (name, _), lock in list((self._turns.get(None) or {}).items()):
+            if name == "turn" and lock.statistics().locked:
+                async with lock:
+                    pass
 
     def turn(self, slot: Slot) -> anyio.Lock:
         """The lock that tasks of this event loop wait in line for."""

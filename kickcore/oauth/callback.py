@@ -191,9 +191,9 @@ def _place(parts: SplitResult) -> tuple[str, str, int | None, str]:
     return parts.scheme, parts.netloc.lower().removesuffix(f":{port}"), port, parts.path or "/"
 
 
-def checked_port(port: int) -> int:
+def checked_port(port: object) -> int:
     """A port that a callback can come to: 1 to 65535. Raises `ConfigError` otherwise."""
-    if isinstance(port, bool) or not 1 <= port <= 65535:
+    if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
         raise ConfigError(
             f"port is a number from 1 to 65535, not {port!r}; Kick compares it with the app's redirect URL"
         )
@@ -217,11 +217,13 @@ def is_local(redirect_uri: str) -> bool:
     return parts.scheme == "http" and is_loopback(parts.hostname or "")
 
 
-def checked_redirect_uri(redirect_uri: str) -> str:
+def checked_redirect_uri(redirect_uri: object) -> str:
     """`redirect_uri` itself, or a `ConfigError`: https, or http on the loopback interface (RFC 8252, RFC 9700).
 
     No user info, no query, no fragment. It is sent as it is: Kick compares it byte by byte.
     """
+    if not isinstance(redirect_uri, str):
+        raise ConfigError(f"redirect_uri is a URL, not {type(redirect_uri).__name__}")
     try:
         parts = urlsplit(redirect_uri)
         port = parts.port

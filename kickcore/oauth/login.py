@@ -28,6 +28,12 @@ STATE_SIZE: Final = 32
 """Octets of entropy in `state` (RFC 6749, section 10.12, asks for 128 bits or more)."""
 
 
+def checked_timeout(timeout: object) -> None:
+    """Raises `ConfigError` unless it is a number of seconds, more than 0 and at most a day."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= 86400:
+        raise ConfigError(f"timeout is a number of seconds, more than 0 and at most 86400, not {timeout!r:.60}")
+
+
 class Login(Struct, frozen=True):
     """What a login gave: the scopes granted, and those asked for that the user did not tick."""
 
@@ -73,8 +79,7 @@ def authenticate(
     """
     asked = checked_scopes(scopes)
     target = default_redirect_uri(port) if redirect_uri is None else checked_redirect_uri(redirect_uri)
-    if not 0 < timeout <= 86400:
-        raise ConfigError(f"timeout is a number of seconds from 0 to 86400, not {timeout!r}")
+    checked_timeout(timeout)
     app = yield from LoadApp()
     slot = app.slot(TokenKind.USER)
     # A token file that cannot be used is told now, and not after the user has agreed.
@@ -96,13 +101,15 @@ def authenticate(
     return Login(granted, tuple(scope for scope in asked if scope not in granted))
 
 
-def logout() -> Program[None]:
-    """Revoke the account's user token and its refresh token, then forget both.
+def logout() -> Program[bool]:
+    """Revoke the account's user token and its refresh token, then forget both. Tells whether there was one.
 
-    They are forgotten also if Kick cannot be reached; a `TokenError` then says so. Does nothing if none is held.
+    They are forgotten also if Kick cannot be reached; a `TokenError` then says so.
     """
     app = yield from LoadApp()
     slot = app.slot(TokenKind.USER)
     stored = yield from LoadToken(slot, reread=True)
-    if stored is not None:
-        _ = yield from Exclusive(slot, LogOut(slot))
+    if stored is None:
+        return False
+    _ = yield from Exclusive(slot, LogOut(slot))
+    return True

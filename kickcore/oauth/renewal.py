@@ -105,7 +105,7 @@ def _renew(action: FetchAppToken | RefreshToken) -> Body[Token]:
         after = _after_invalid_grant(action.slot, held, now, grant.problem)
     else:
         wins = isinstance(again, FetchAppToken)
-        after = _keep(action.slot, grant, stored.version if stored else "", wins=wins)
+        after = _keep(action.slot, grant, stored.version if stored else "", wins=wins, spent=held)
     # A problem would hold it, by its traceback.
     del grant
     return (yield from after)
@@ -124,13 +124,16 @@ def _after_invalid_grant(slot: Slot, sent: Token | None, now: float, problem: Ki
         del problem
 
 
-def _keep(slot: Slot, grant: Grant, version: str, *, wins: bool = True) -> Body[Token]:
-    """Hold and store what was granted before anything of it is judged. A save that fails does not fail the call."""
+def _keep(slot: Slot, grant: Grant, version: str, *, wins: bool = True, spent: Token | None = None) -> Body[Token]:
+    """Hold and store what was granted before anything of it is judged. A save that fails does not fail the call.
+
+    `spent` is the token that was traded in for it.
+    """
     token = grant.token
     if token is not None:
         outcome = yield from SaveToken(slot, token, version)
         if isinstance(outcome, Superseded):
-            token = yield from _settle(slot, token, outcome.stored, wins=wins)
+            token = yield from _settle(slot, token, outcome.stored, wins=wins, spent=spent)
     if grant.problem is not None:
         try:
             raise grant.problem
@@ -142,16 +145,23 @@ def _keep(slot: Slot, grant: Grant, version: str, *, wins: bool = True) -> Body[
     return token
 
 
-def _settle(slot: Slot, token: Token, theirs: Stored | None, *, wins: bool) -> Body[Token]:
-    """Somebody changed what is stored while our token was on its way. A renewal gives way to a login and a logout."""
-    if not wins and theirs is None:
-        raise LoginRequired("the account was logged out while its token was being renewed; call authenticate(...)")
-    now = yield from Now()
-    if not wins and theirs is not None:
-        decision = decide(slot, theirs.token, now)
-        if isinstance(decision, UseToken):
-            return decision.token
-    _ = yield from SaveToken(slot, token, theirs.version if theirs else "")
+def _settle(slot: Slot, token: Token, theirs: Stored | None, *, wins: bool, spent: Token | None) -> Body[Token]:
+    """Somebody changed what is stored while our token was on its way. A renewal gives way to a login and a logout.
+
+    It does not give way to the token that it was traded in for, however that came back.
+    """
+    for _ in range(3):
+        if not wins and theirs is None:
+            raise LoginRequired("the account was logged out while its token was being renewed; call authenticate(...)")
+        now = yield from Now()
+        if not wins and theirs is not None and (spent is None or theirs.token.refresh_token != spent.refresh_token):
+            decision = decide(slot, theirs.token, now)
+            if isinstance(decision, UseToken):
+                return decision.token
+        outcome = yield from SaveToken(slot, token, theirs.version if theirs else "")
+        if not isinstance(outcome, Superseded):
+            break
+        theirs = outcome.stored
     return token
 
 

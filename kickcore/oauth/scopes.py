@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from kickcore.errors import ConfigError
 
@@ -94,7 +94,7 @@ def parse_scope(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.split()))
 
 
-def checked_scopes(scopes: Iterable[str], *, known_only: bool = True) -> tuple[str, ...]:
+def checked_scopes(scopes: object, *, known_only: bool = True) -> tuple[str, ...]:
     """The scopes to ask for, each once, in order. Raises `ConfigError` for none, and for what is no scope.
 
     With `known_only`, a scope that `Scope` does not list is refused too, with the likely one named: a misspelt scope
@@ -104,7 +104,9 @@ def checked_scopes(scopes: Iterable[str], *, known_only: bool = True) -> tuple[s
         raise ConfigError(
             f"scopes is a list of scopes, not one text; write scopes=[{', '.join(map(repr, parse_scope(scopes)))}]"
         )
-    asked = tuple(dict.fromkeys(str(scope) for scope in scopes))
+    if not isinstance(scopes, Iterable):
+        raise ConfigError(f"scopes is a list of scopes, not {type(scopes).__name__}")
+    asked = tuple(dict.fromkeys(str(scope) for scope in cast("Iterable[object]", scopes)))
     if not asked:
         raise ConfigError("scopes is empty; name at least one, for example scopes=[Scope.CHAT_WRITE]")
     known = {str(scope) for scope in Scope}

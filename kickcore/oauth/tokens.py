@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from kickcore.errors import ConfigError
 from kickcore.http import secure_origin
+from kickcore.policy import Policy, checked_policy
 from kickcore.secret import Secret
 
 API_URL: Final = "https://api.kick.com"
@@ -44,7 +45,7 @@ class Slot(Struct, frozen=True):
 
 
 class App(Struct, frozen=True):
-    """An app as registered with Kick, the hosts it talks to, and the account it acts for.
+    """An app as registered with Kick, the hosts it talks to, the account it acts for, and how its calls behave.
 
     Raises `ConfigError` for an empty or malformed client id, an empty secret, and hosts that are neither https nor
     http on the loopback interface.
@@ -55,6 +56,7 @@ class App(Struct, frozen=True):
     api_url: str = API_URL
     id_url: str = ID_URL
     account: str = ""
+    policy: Policy = Policy()
 
     def slot(self, kind: TokenKind) -> Slot:
         """Where this app keeps its token of `kind`. An app token belongs to no account."""
@@ -71,12 +73,13 @@ def checked_app(app: App) -> App:
         secure_origin(app.api_url, "api_url"),
         secure_origin(app.id_url, "id_url"),
         checked_account(app.account),
+        checked_policy(app.policy),
     )
 
 
-def checked_account(account: str) -> str:
+def checked_account(account: object) -> str:
     """`account` if it can name one: at most 64 printable characters. Raises `ConfigError` otherwise."""
-    if len(account) > 64 or not account.isprintable():
+    if not isinstance(account, str) or len(account) > 64 or not account.isprintable():
         raise ConfigError("account is a name of at most 64 printable characters, or nothing")
     return account
 
