@@ -85,6 +85,6 @@ def _headers(status: int, length: int) -> list[tuple[str, str]]:
 def _html(page: Page) -> bytes:
     text = escape(page.value, quote=False)
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>kickcore</title></head>'
-        f"<body><p>{text}</p></body></html>\n"
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Login with Kick</title></head>'
+        f"<body><h1>Login with Kick</h1><p>{text}</p></body></html>\n"
     ).encode()

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 import anyio
-import anyio.to_thread
 from anyio.abc import TaskGroup
+
+from interpreters.daemon import in_daemon_thread
 
 OpenUrl: TypeAlias = Callable[[str], Awaitable[bool]]
 """Opens a URL for the user; False or an exception says that it could not."""
@@ -17,7 +18,7 @@ ShowUrl: TypeAlias = Callable[[str], None]
 """Shows a URL to the user, who opens it by hand."""
 
 PATIENCE: Final = 10.0
-"""Seconds that opening a browser may take before the URL is shown as well."""
+"""Seconds after which the URL is shown as well, if the user has not come back by then."""
 
 _WEB: Final = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII | re.IGNORECASE)
 
@@ -25,13 +26,13 @@ _WEB: Final = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.
 async def open_system_browser(url: str) -> bool:
     """Open `url` in the user's browser. False if there is none, or if this is no http or https URL.
 
-    No shell ever sees the URL. The call runs in a worker thread, which is left behind when the caller is cancelled:
+    No shell ever sees the URL. The call runs in a daemon thread, which is left behind when the caller is cancelled:
     some text browsers come back only when the user leaves them.
     """
     if not _WEB.fullmatch(url):
         return False
     try:
-        return await anyio.to_thread.run_sync(webbrowser.open, url, abandon_on_cancel=True)
+        return await in_daemon_thread(lambda: webbrowser.open(url))
     except (webbrowser.Error, OSError):
         return False
 
@@ -55,12 +56,16 @@ class Invitation:
         """Why no browser was opened, as a name and never as a text that could hold the URL; "" if one was."""
 
     async def send(self, tasks: TaskGroup) -> None:
-        """Open the browser; show the URL if that fails or takes more than `PATIENCE`. Raises what showing raises."""
-        tasks.start_soon(self._open)
+        """Open the browser; show the URL if that fails, or if nobody has come back after `PATIENCE`.
+
+        Many a browser that cannot start says that it did. Raises what showing raises.
+        """
+        _ = tasks.start_soon(self._open)
         with anyio.move_on_after(PATIENCE):
             await self._tried.wait()
-        if self.trouble or not self._tried.is_set():
-            self._show_url(self._url)
+            if not self.trouble:
+                await anyio.sleep_forever()
+        self._show_url(self._url)
 
     async def _open(self) -> None:
         try:

@@ -8,7 +8,7 @@ import anyio
 
 from interpreters.browser.patience import counted, login_timeout
 from kickcore.effects import Consent
-from kickcore.errors import LoginError
+from kickcore.errors import ConfigError, LoginError
 from kickcore.oauth.callback import Callback, Refused, read_pasted
 
 MOST_ATTEMPTS: Final = 5
@@ -24,7 +24,7 @@ class Pasted:
     """
 
     def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+        self._ask: Callable[[str], Awaitable[object]] = ask
 
     async def __call__(self, consent: Consent) -> Callback:
         """How the user's visit ended, by the same checks as a callback that is received.
@@ -40,6 +40,8 @@ class Pasted:
     async def _answered(self, consent: Consent, refused: Counter[str]) -> Callback:
         for _ in range(MOST_ATTEMPTS):
             address = await self._ask(consent.url.reveal())
+            if not isinstance(address, str):
+                raise ConfigError(f"paste gives the address as a text, not {type(address).__name__}")
             said = read_pasted(address, redirect_uri=consent.redirect_uri, state=consent.state, issuer=consent.issuer)
             if not isinstance(said, Refused):
                 return said

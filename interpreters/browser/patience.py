@@ -13,6 +13,7 @@ def counted(refused: Mapping[str, int]) -> str:
 def login_timeout(where: str, seconds: float, refused: Mapping[str, int]) -> LoginTimeout:
     """The error for a user who did not come back `where`, such as "on port 3000", within `seconds`."""
     told = f"turned away meanwhile: {counted(refused)}" if refused else "no other request came either"
+    told += "; if Kick's page showed an error, compare the client id and the redirect URL with your app's settings"
     return LoginTimeout(
         f"nobody came back from the browser {where} within {seconds:g} seconds; {told}. Start the login again",
         seconds=seconds,

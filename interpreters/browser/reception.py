@@ -33,7 +33,7 @@ class Reception:
         self.outcome: Callback | None = None
         self.refused: Counter[str] = Counter()
         self._consent = consent
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._over = anyio.Event()
         # Those who may have to make room, oldest first.
         self._waiting: dict[anyio.CancelScope, None] = {}
@@ -45,7 +45,7 @@ class Reception:
                 for listener in several.listeners:
                     tasks.start_soon(self._guarded, self._admit, listener.serve, tasks)
             tasks.start_soon(self._guarded, invitation.send, tasks)
-            await self._over.wait()
+            await self._guarded(self._over.wait)
             tasks.cancel_scope.cancel()
         failure, self._failure = self._failure, None
         try:
@@ -58,7 +58,7 @@ class Reception:
         # An exception that left the task group would come out as a group.
         try:
             await work(*args)
-        except Exception as error:  # noqa: BLE001  It is raised again by hold().
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  It is raised again by hold().
             if self._failure is None:
                 self._failure = error
             self._over.set()

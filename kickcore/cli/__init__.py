@@ -1,14 +1,25 @@
 """The command line: a demonstration on a simulated Kick, and a user's own login on the real one."""
 
 import argparse
+import os
 import sys
+import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
 import anyio
 
+from kickcore import __version__
 from kickcore.cli import account, demo
-from kickcore.errors import KickError, LoginRequired, cleaned
+from kickcore.errors import (
+    ForeignTokenFile,
+    KickError,
+    KickWarning,
+    LoginRequired,
+    ReauthorizationRequired,
+    TokenNotSaved,
+    cleaned,
+)
 
 Command: TypeAlias = Callable[[argparse.Namespace], Awaitable[int]]
 
@@ -23,23 +34,46 @@ _COMMANDS: Final[dict[str, Command]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 for done, 1 for failed, 2 for a wrong call, 130 for interrupted."""
     asked = _parser().parse_args(arguments)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", KickWarning)
+        code = _run(asked)
+    for text in dict.fromkeys(str(warning.message) for warning in told):
+        _tell(f"warning: {text}")
+    # A token that is in memory only is gone with this process.
+    lost = any(issubclass(warning.category, TokenNotSaved) for warning in told)
+    return 1 if lost and code == 0 else code
+
+
+def _run(asked: argparse.Namespace) -> int:
     try:
         return anyio.run(_COMMANDS[asked.command], asked, backend=asked.backend)
+    except ReauthorizationRequired as error:
+        _tell(str(error).replace("call authenticate(...) again", "run: kickcore login"))
     except LoginRequired:
-        print("kickcore: nobody is logged in here; run: kickcore login", file=sys.stderr)
+        _tell("nobody is logged in here; run: kickcore login")
+    except ForeignTokenFile as error:
+        _tell(str(error).replace("(store=FileStore(...))", "(--directory, --account)"))
     except KickError as error:
-        print(f"kickcore: {cleaned(str(error), 500)}", file=sys.stderr)
+        _tell(str(error))
     except KeyboardInterrupt:
-        print("kickcore: interrupted", file=sys.stderr)
+        _tell("interrupted")
         return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is still in the buffer must not raise again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except LookupError as error:
         # What anyio raises for a backend that is not installed.
-        print(f'kickcore: {error}; pip install "kickcore[trio]"', file=sys.stderr)
+        _tell(f'{error}; pip install "kickcore[trio]"')
     return 1
+
+
+def _tell(text: str) -> None:
+    print(f"kickcore: {cleaned(text, 500)}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kickcore", description="The Kick.com API from the command line.")
+    parser.add_argument("--version", action="version", version=f"kickcore {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, told in (
         ("demo", "show everything on a simulated Kick: no account, no network"),

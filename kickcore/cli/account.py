@@ -5,11 +5,12 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 
-from anyio import to_thread
-
+from interpreters.browser import Loopback, open_system_browser
+from interpreters.daemon import in_daemon_thread
+from interpreters.live import Browser
 from interpreters.tokens.files import FileStore
 from kickcore.client import KickClient
-from kickcore.errors import ConfigError
+from kickcore.errors import ConfigError, LoginError
 from kickcore.oauth.login import DEFAULT_PORT, DEFAULT_TIMEOUT
 from kickcore.oauth.scopes import Scope
 from kickcore.oauth.tokens import API_URL, ID_URL
@@ -35,7 +36,7 @@ def add_options(command: argparse.ArgumentParser, *, logging_in: bool) -> None:
         command.add_argument("--manual", action="store_true", help="open no browser: paste the final address here")
 
 
-def _client(asked: argparse.Namespace) -> KickClient:
+def _client(asked: argparse.Namespace, browser: Browser | None = None) -> KickClient:
     if not asked.client_id or not asked.client_secret:
         raise ConfigError(
             "no credentials; set KICK_CLIENT_ID and KICK_CLIENT_SECRET, or pass --client-id and --client-secret "
@@ -47,16 +48,21 @@ def _client(asked: argparse.Namespace) -> KickClient:
         api_url=asked.api_url,
         id_url=asked.id_url,
         store=FileStore(asked.directory),
+        browser=browser,
     )
     return client.as_user(asked.account) if asked.account else client
 
 
 async def log_in(asked: argparse.Namespace) -> int:
     """Log in and say who it is, if the scope `user:read` allows to ask."""
-    async with _client(asked) as client:
+
+    async def open_url(url: str) -> bool:
+        print(f"Agree in the browser; waiting for at most {asked.timeout:g} seconds.", file=sys.stderr)
+        return await open_system_browser(url)
+
+    async with _client(asked, Loopback(open_url, _show)) as client:
         scopes = asked.scope or [Scope.USER_READ]
-        paste: Callable[[str], Awaitable[str]] | None = _ask if asked.manual else None
-        print(f"Opening Kick's page; waiting for at most {asked.timeout:g} seconds.", file=sys.stderr)
+        paste: Callable[[str], Awaitable[str]] | None = Prompt() if asked.manual else None
         login = await client.authenticate(
             scopes, port=asked.port, redirect_uri=asked.redirect_uri, timeout=asked.timeout, paste=paste
         )
@@ -67,10 +73,33 @@ async def log_in(asked: argparse.Namespace) -> int:
     return 0
 
 
-async def _ask(url: str) -> str:
-    print(f"Open this address in a browser, anywhere:\n\n    {url}\n", file=sys.stderr)
-    print("Then paste here the address at which the browser ends:", file=sys.stderr)
-    return await to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+def _show(url: str) -> None:
+    print(
+        f"Open this address in a browser on this computer:\n\n    {url}\n\n"
+        "Is the browser elsewhere? Then run: kickcore login --manual",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+class Prompt:
+    """Asks for the address on standard input, as often as it takes."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    async def __call__(self, url: str) -> str:
+        """The next line of standard input. Raises `LoginError` at its end."""
+        if self._asked:
+            print("That is not Kick's answer to this login. Paste the whole address:", file=sys.stderr)
+        else:
+            print(f"Open this address in a browser, anywhere:\n\n    {url}\n", file=sys.stderr)
+            print("Then paste here the address at which the browser ends:", file=sys.stderr)
+        self._asked = True
+        line = await in_daemon_thread(sys.stdin.readline)
+        if not line:
+            raise LoginError("no address was given; run: kickcore login --manual")
+        return line
 
 
 async def who_am_i(asked: argparse.Namespace) -> int:
@@ -90,6 +119,8 @@ async def who_am_i(asked: argparse.Namespace) -> int:
 async def log_out(asked: argparse.Namespace) -> int:
     """Revoke the token and forget it."""
     async with _client(asked) as client:
-        await client.logout()
+        if not await client.logout():
+            print("kickcore: nobody is logged in here, so nothing was revoked", file=sys.stderr)
+            return 1
         print("Logged out: the token was revoked and forgotten.")
     return 0

@@ -186,13 +186,18 @@ async def _visit(address: str, visitor: httpx2.AsyncClient) -> None:
 async def run_demo(asked: argparse.Namespace) -> int:
     """Play all steps, each of them checked. Nothing is left behind."""
     with tempfile.TemporaryDirectory(prefix="kickcore-demo-") as folder:
-        failure = ""
+        failure: str | None = ""
         try:
             with anyio.fail_after(TIMEOUT):
                 async with anyio.create_task_group() as tasks, _stage(Path(folder), tasks) as scene:
                     await _play(scene)
         except* (NotAsTold, KickError, TimeoutError, httpx2.HTTPError) as errors:
             failure = _first(errors)
+        except* BrokenPipeError:
+            # Raised again outside, bare: whoever read what is told here has gone.
+            failure = None
+        if failure is None:
+            raise BrokenPipeError
         if failure:
             print(f"\nNot as told: {failure}", file=sys.stderr)
             return 1

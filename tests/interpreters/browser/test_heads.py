@@ -84,8 +84,9 @@ def test_pieces_read_as_the_whole_does(tail: bytes) -> None:
 
 def test_an_answer_is_this_and_nothing_else() -> None:
     page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>kickcore</title></head>'
-        "<body><p>Kick sent you back. You can close this window and return to the program.</p></body></html>\n"
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Login with Kick</title></head>'
+        "<body><h1>Login with Kick</h1>"
+        "<p>Kick sent you back. You can close this window and return to the program.</p></body></html>\n"
     )
     head = (
         "HTTP/1.1 200 \r\n"

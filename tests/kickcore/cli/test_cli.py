@@ -1,7 +1,12 @@
 """The command line, against the simulated Kick."""
 
+import io
+import re
+import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -46,6 +51,15 @@ def url(kick: Sandbox) -> Iterator[str]:
     assert not thread.is_alive()
 
 
+def agreeing(kick: Sandbox) -> Callable[[str], Awaitable[str]]:
+    """Somebody who opens the address, agrees, and pastes the one at which his browser ended."""
+
+    async def ask(address: str) -> str:
+        return approve(address, kick.handle)
+
+    return ask
+
+
 def command(name: str, url: str, *options: str) -> list[str]:
     hosts = ["--api-url", url, "--id-url", url]
     return [name, "--client-id", "sandbox-app", "--client-secret", "sandbox-secret", *hosts, *options]
@@ -87,10 +101,7 @@ def test_login_whoami_and_logout(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def ask(address: str) -> str:
-        return approve(address, kick.handle)
-
-    monkeypatch.setattr(account, "_ask", ask)
+    monkeypatch.setattr(account, "Prompt", lambda: agreeing(kick))
     on = ("--backend", backend)
     assert main(command("login", url, *on, "--manual", "--scope", "user:read", "--scope", "chat:write")) == 0
     assert (folder / ".kick.user_token.json").is_file()
@@ -107,10 +118,7 @@ def test_login_whoami_and_logout(
 def test_an_account_of_ones_own_and_a_directory(
     url: str, kick: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def ask(address: str) -> str:
-        return approve(address, kick.handle)
-
-    monkeypatch.setattr(account, "_ask", ask)
+    monkeypatch.setattr(account, "Prompt", lambda: agreeing(kick))
     options = ("--manual", "--account", "alice", "--directory", str(folder / "tokens"))
     assert main(command("login", url, *options)) == 0
     assert (folder / "tokens" / ".kick.user_token.alice.json").is_file()
@@ -146,3 +154,88 @@ def test_a_wrong_call_gets_exit_code_2(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_scope_that_does_not_exist_is_told(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command("login", url, "--scope", "chat:read")) == 1
     assert "chat:read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_pasted_address_comes_from_standard_input(
+    backend: str, url: str, kick: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Typist:
+        """Pastes nonsense first, then the address at which his browser ended."""
+
+        def __init__(self) -> None:
+            self.lines = 0
+
+        def readline(self) -> str:
+            self.lines += 1
+            told = capsys.readouterr().err
+            if self.lines == 1:
+                self.shown = re.findall(r"http://\S+/oauth/authorize\S+", told)[0]
+                return "nonsense\n"
+            assert "not Kick's answer" in told
+            return approve(self.shown, kick.handle) + "\n"
+
+    monkeypatch.setattr("sys.stdin", Typist())
+    assert main(command("login", url, "--backend", backend, "--manual")) == 0
+
+
+def test_the_end_of_standard_input_ends_a_login_by_hand(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(command("login", url, "--manual")) == 1
+    assert "no address was given" in capsys.readouterr().err
+
+
+def test_logging_out_where_nobody_is_logged_in_does_not_claim_to_have_revoked_anything(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command("logout", url)) == 1
+    told = capsys.readouterr()
+    assert "nothing was revoked" in told.err
+    assert not told.out
+
+
+def test_a_login_whose_token_cannot_be_stored_has_failed(
+    url: str, kick: Sandbox, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account, "Prompt", lambda: agreeing(kick))
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("interpreters.tokens.files._replace", fail)
+    assert main(command("login", url, "--manual")) == 1
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def test_the_address_is_shown_when_no_browser_can_be_opened(
+    url: str, kick: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webbrowser.open", lambda _: False)
+    assert main(command("login", url, "--port", str(free_port()), "--timeout", "0.3")) == 1
+    told = capsys.readouterr().err
+    assert f"{url}/oauth/authorize?" in told
+    assert "--manual" in told
+    assert "within 0.3 seconds" in told
+
+
+def test_whoever_stops_reading_the_output_does_no_harm() -> None:
+    code = "import sys; from kickcore.cli import main; sys.exit(main(['demo']))"
+    root = Path(__file__).parent.parent.parent.parent
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root
+    ) as demonstration:
+        assert demonstration.stdout is not None
+        assert demonstration.stderr is not None
+        demonstration.stdout.readline()
+        demonstration.stdout.close()
+        told = demonstration.stderr.read()
+    assert "Traceback" not in told
+    assert demonstration.returncode == 1
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
