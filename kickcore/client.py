@@ -2,27 +2,45 @@
 
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from inspect import Parameter, signature
+from collections.abc import Awaitable, Callable, Iterable
+from inspect import GEN_CREATED, getgeneratorstate, isgenerator
 from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, get_args
+from typing import Final, Self, TypeVar
 
 import httpx2
 
 from interpreters.browser import Loopback, Pasted
 from interpreters.driver import run
 from interpreters.http.transport import HttpTransport
+from interpreters.lifting import deprecated, flat, flowing
 from interpreters.live import Browser, Live
+from interpreters.pace import Pacing
 from interpreters.tokens import TokenStore
 from interpreters.tokens.files import FileStore
 from interpreters.tokens.remembered import RememberedTokens
-from kickcore.api import categories, channels, chat, introspection, livestreams, users
+from kickcore.api import (
+    ads,
+    categories,
+    channels,
+    chat,
+    drops,
+    events,
+    introspection,
+    kicks,
+    livestreams,
+    moderation,
+    public_key,
+    rewards,
+    users,
+)
+from kickcore.api import deprecated as v1
 from kickcore.effects import Program
 from kickcore.errors import ConfigError, ScopesNotGranted
+from kickcore.notices import Notice
 from kickcore.oauth import login
 from kickcore.oauth.grants import bearer
 from kickcore.oauth.login import Login
-from kickcore.oauth.scopes import parse_scope
+from kickcore.oauth.scopes import checked_scopes, parse_scope
 from kickcore.oauth.tokens import (
     API_URL,
     ID_URL,
@@ -33,30 +51,10 @@ from kickcore.oauth.tokens import (
     checked_app,
     lifetime,
 )
+from kickcore.policy import Policy
 from kickcore.secret import Secret
 
 T = TypeVar("T")
-P = ParamSpec("P")
-
-
-def flat(program: Callable[P, Program[T]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
-    """A program as a method of the client: same name, same parameters, its value awaited.
-
-    The signature is written once, in the core; `help()` and editors show a method.
-    """
-
-    async def method(self: "KickClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.run(program(*args, **kwargs))
-
-    written = signature(program)
-    own = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
-    returned = get_args(signature(program, eval_str=True).return_annotation)[-1]
-    shown = written.replace(parameters=[own, *written.parameters.values()], return_annotation=returned)
-    method.__name__ = program.__name__
-    method.__qualname__ = f"KickClient.{program.__name__}"
-    method.__doc__ = program.__doc__
-    setattr(method, "__signature__", shown)  # noqa: B010 - functions declare no such attribute
-    return method
 
 
 class KickClient:
@@ -75,6 +73,9 @@ class KickClient:
     * `http`: your own `httpx2.AsyncClient` (for proxies, certificates, tests); it is not closed.
     * `api_url`, `id_url`: other hosts: https, or http on the loopback interface.
     * `browser`: another way to the user's browser; see the page on logging in.
+    * `policy`: how often calls are repeated, how long they wait, and what to do about news in Kick's answers.
+    * `on_notice`: called with a `Notice` when a call is repeated, or (if the policy asks) when Kick's answers hold
+      something new.
 
     Raises `ConfigError` for what cannot be right. Every other error of kickcore is a `KickError`, too.
     """
@@ -89,11 +90,16 @@ class KickClient:
         store: TokenStore | None = None,
         http: httpx2.AsyncClient | None = None,
         browser: Browser | None = None,
+        policy: Policy | None = None,
+        on_notice: Callable[[Notice], None] | None = None,
     ) -> None:
         secret = client_secret if isinstance(client_secret, Secret) else Secret(_text("client_secret", client_secret))
-        app = checked_app(App(_text("client_id", client_id), secret, api_url, id_url))
+        _check_parts(store, http, browser)
+        app = checked_app(App(_text("client_id", client_id), secret, api_url, id_url, policy=policy or Policy()))
         tokens = RememberedTokens(FileStore() if store is None else store)
-        self._live = Live(app, HttpTransport(http), tokens, browser=browser)
+        pacing = Pacing(time.time)
+        transport = HttpTransport(http, pacing.gate)
+        self._live = Live(app, transport, tokens, browser=browser, pacing=pacing, on_notice=on_notice)
 
     # Users, channels, livestreams, categories
     fetch_user: Final = flat(users.fetch_user)
@@ -105,14 +111,51 @@ class KickClient:
     fetch_user_livestreams: Final = flat(livestreams.fetch_user_livestreams)
     fetch_livestream_stats: Final = flat(livestreams.fetch_livestream_stats)
     fetch_categories: Final = flat(categories.fetch_categories)
+    livestreams: Final = flowing(livestreams.fetch_livestreams, "livestreams")
+    categories: Final = flowing(categories.fetch_categories, "categories")
 
-    # Chat
+    # Chat, moderation
     send_chat_message: Final = flat(chat.send_chat_message)
     delete_chat_message: Final = flat(chat.delete_chat_message)
+    ban_user: Final = flat(moderation.ban_user)
+    timeout_user: Final = flat(moderation.timeout_user)
+    unban_user: Final = flat(moderation.unban_user)
+
+    # Channel rewards, KICKs, ads
+    fetch_channel_rewards: Final = flat(rewards.fetch_channel_rewards)
+    create_channel_reward: Final = flat(rewards.create_channel_reward)
+    update_channel_reward: Final = flat(rewards.update_channel_reward)
+    delete_channel_reward: Final = flat(rewards.delete_channel_reward)
+    fetch_reward_redemptions: Final = flat(rewards.fetch_reward_redemptions)
+    reward_redemptions: Final = flowing(rewards.fetch_reward_redemptions, "reward_redemptions")
+    accept_reward_redemptions: Final = flat(rewards.accept_reward_redemptions)
+    reject_reward_redemptions: Final = flat(rewards.reject_reward_redemptions)
+    fetch_kicks_leaderboard: Final = flat(kicks.fetch_kicks_leaderboard)
+    fetch_ad_break_status: Final = flat(ads.fetch_ad_break_status)
+    create_ad_break: Final = flat(ads.create_ad_break)
+    enroll_in_ads: Final = flat(ads.enroll_in_ads)
+
+    # Events, drops
+    fetch_events_subscriptions: Final = flat(events.fetch_events_subscriptions)
+    subscribe_to_events: Final = flat(events.subscribe_to_events)
+    subscribe_to_event: Final = flat(events.subscribe_to_event)
+    unsubscribe_from_events: Final = flat(events.unsubscribe_from_events)
+    unsubscribe_from_event: Final = flat(events.unsubscribe_from_event)
+    fetch_public_key: Final = flat(public_key.fetch_public_key)
+    fetch_drops_claims: Final = flat(drops.fetch_drops_claims)
+    drops_claims: Final = flowing(drops.fetch_drops_claims, "drops_claims")
+    update_drops_claims: Final = flat(drops.update_drops_claims)
 
     # Tokens
     introspect_token: Final = flat(introspection.introspect_token)
     logout: Final = flat(login.logout)
+
+    # What Kick has deprecated, for what only it gives
+    fetch_livestream: Final = deprecated(v1.fetch_livestream, v1.REPLACEMENTS)
+    fetch_livestreams_v1: Final = deprecated(v1.fetch_livestreams_v1, v1.REPLACEMENTS)
+    search_categories_v1: Final = deprecated(v1.search_categories_v1, v1.REPLACEMENTS)
+    fetch_category: Final = deprecated(v1.fetch_category, v1.REPLACEMENTS)
+    introspect_token_v1: Final = deprecated(v1.introspect_token_v1, v1.REPLACEMENTS)
 
     async def authenticate(
         self,
@@ -165,7 +208,13 @@ class KickClient:
         say `save=True` to have them kept in the client's store. Raises `ConfigError` for what is no token.
         """
         now = time.time()
-        granted = parse_scope(scope) if isinstance(scope, str) else None if scope is None else tuple(map(str, scope))
+        granted = (
+            None
+            if scope is None
+            else parse_scope(scope)
+            if isinstance(scope, str)
+            else checked_scopes(scope, known_only=False)
+        )
         token = Token(
             _token("access_token", access_token),
             now + lifetime(expires_in),
@@ -195,7 +244,12 @@ class KickClient:
         return other
 
     async def run(self, program: Program[T]) -> T:
-        """Run a program of yours: several calls as one flow. See the page on effects and programs."""
+        """Run a program of yours: several calls as one flow. See the page on effects and programs.
+
+        Raises `ConfigError` for what is no program, or one that was run before.
+        """
+        if not isgenerator(program) or getgeneratorstate(program) != GEN_CREATED:
+            raise ConfigError("run takes a program that was not run before: client.run(fetch_user(123))")
         return await run(program, self._live, self._live)
 
     async def close(self) -> None:
@@ -213,6 +267,16 @@ class KickClient:
     def __repr__(self) -> str:
         account = f", account={self.account!r}" if self.account else ""
         return f"<KickClient {self._live.app.client_id!r}{account}{', closed' if self._live.is_closed else ''}>"
+
+
+def _check_parts(store: object, http: object, browser: object) -> None:
+    """What is put together here is used much later, and by then nobody would know where it came from."""
+    if store is not None and not all(hasattr(store, name) for name in ("load", "save", "drop", "hold")):
+        raise ConfigError(f"store is a TokenStore such as FileStore(directory), not {type(store).__name__}")
+    if http is not None and not isinstance(http, httpx2.AsyncClient):
+        raise ConfigError(f"http is an httpx2.AsyncClient, not {type(http).__name__}")
+    if browser is not None and not callable(browser):
+        raise ConfigError(f"browser is a function that takes a Consent, not {type(browser).__name__}")
 
 
 def _text(name: str, value: object) -> str:

@@ -2,12 +2,11 @@
 
 from enum import StrEnum
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
 from kickcore.api.call import USER, Call, call
-from kickcore.api.inputs import checked_id, checked_segment, checked_text
+from kickcore.api.inputs import checked_id, checked_segment, checked_text, checked_uuid
 from kickcore.api.model import Model
 from kickcore.effects import Program
 from kickcore.errors import InvalidInput, NotSent
@@ -54,7 +53,7 @@ def send_chat_message(
     if kind is MessageType.USER and broadcaster_user_id is not None:
         body["broadcaster_user_id"] = checked_id("broadcaster_user_id", broadcaster_user_id)
     if reply_to_message_id is not None:
-        body["reply_to_message_id"] = _uuid("reply_to_message_id", reply_to_message_id)
+        body["reply_to_message_id"] = checked_uuid("reply_to_message_id", reply_to_message_id)
     asked = Call(
         operation="POST /public/v1/chat",
         answer=SentMessage,
@@ -77,14 +76,6 @@ def _message_type(message_type: str | None, broadcaster_user_id: int | None) -> 
         text = 'a "user" message needs broadcaster_user_id: the channel to write to'
         raise InvalidInput(text, parameter="broadcaster_user_id")
     return MessageType(message_type)
-
-
-def _uuid(parameter: str, value: str) -> str:
-    try:
-        return str(UUID(checked_text(parameter, value, 1, 64)))
-    except ValueError:
-        text = f"{parameter} is the id of a message (a UUID), not {value!r:.60}"
-    raise InvalidInput(text, parameter=parameter)
 
 
 def delete_chat_message(message_id: str) -> Program[None]:

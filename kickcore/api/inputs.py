@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
+from uuid import UUID
 
 from kickcore.errors import InvalidInput, cleaned
 from kickcore.http import Pairs
@@ -71,6 +72,23 @@ def checked_text(parameter: str, value: object, shortest: int, longest: int) -> 
         raise InvalidInput(text, parameter=parameter)
     if any("\ud800" <= letter <= "\udfff" for letter in value):
         raise InvalidInput(f"{parameter} holds half of a surrogate pair and is no text", parameter=parameter)
+    return value
+
+
+def checked_uuid(parameter: str, value: object) -> str:
+    """A UUID, in its usual form with dashes."""
+    text = checked_text(parameter, value, 1, 64)
+    try:
+        return str(UUID(text))
+    except ValueError:
+        shown = f"{parameter} is a UUID, not {text!r:.60}"
+    raise InvalidInput(shown, parameter=parameter)
+
+
+def checked_flag(parameter: str, value: object) -> bool:
+    """True or False, and nothing that only looks like it."""
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{parameter} is True or False, not {type(value).__name__}", parameter=parameter)
     return value
 
 

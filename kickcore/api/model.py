@@ -1,6 +1,7 @@
 """What the values of the API have in common."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar, TypeAlias
 
 from msgspec import Meta, Struct
@@ -21,6 +22,8 @@ class Model(Struct, frozen=True):
     """
 
     absent: ClassVar[tuple[str, ...]] = ()
+    known: ClassVar[dict[str, type[StrEnum]]] = {}
+    """Fields whose texts come from a set that Kick may extend; unknown ones are kept as they are."""
 
     def __post_init__(self) -> None:
         for name in self.absent:
