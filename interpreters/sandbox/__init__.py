@@ -5,50 +5,54 @@
         ...  # a client whose api_url and id_url are both `url`
 
 Nothing here is Kick's: texts, tokens and people are made up, and behaviour that Kick does not document is a choice
-(`Rules` says where). Simulated so far: the identity host, users, channels, livestreams, categories and chat.
+(`Rules` says where). Simulated are the identity host and every operation of the API; webhooks are not delivered yet.
 """
 
 from interpreters.sandbox.asgi import SandboxApp
 from interpreters.sandbox.building import (
     Settings,
+    gifting_kicks,
     going_live,
     going_offline,
+    redeemed,
     with_access_expired,
+    with_ads,
     with_app,
     with_category,
     with_channel,
+    with_claim,
     with_nothing_issued,
+    with_reward,
     with_rules,
     with_user,
 )
 from interpreters.sandbox.hosting import serve
 from interpreters.sandbox.machine import respond
+from interpreters.sandbox.records import AdBreak, Ads, Ban, Claim, KicksGift, Redemption, Reward, Subscription
+from interpreters.sandbox.rules import Rotation, Rules
 from interpreters.sandbox.shell import Before, Entry, Sandbox
 from interpreters.sandbox.simulated import Simulated
 from interpreters.sandbox.small import OWNER, small_world
 from interpreters.sandbox.visitor import ConsentForm, approve, click, click_through, read_form
 from interpreters.sandbox.wire import Step
-from interpreters.sandbox.world import (
-    Category,
-    Channel,
-    Message,
-    RegisteredApp,
-    Rotation,
-    Rules,
-    Stream,
-    User,
-    World,
-)
+from interpreters.sandbox.world import Category, Channel, Message, RegisteredApp, Stream, User, World
 
 __all__ = [
     "OWNER",
+    "AdBreak",
+    "Ads",
+    "Ban",
     "Before",
     "Category",
     "Channel",
+    "Claim",
     "ConsentForm",
     "Entry",
+    "KicksGift",
     "Message",
+    "Redemption",
     "RegisteredApp",
+    "Reward",
     "Rotation",
     "Rules",
     "Sandbox",
@@ -57,22 +61,28 @@ __all__ = [
     "Simulated",
     "Step",
     "Stream",
+    "Subscription",
     "User",
     "World",
     "approve",
     "click",
     "click_through",
+    "gifting_kicks",
     "going_live",
     "going_offline",
     "read_form",
+    "redeemed",
     "respond",
     "serve",
     "small_world",
     "with_access_expired",
+    "with_ads",
     "with_app",
     "with_category",
     "with_channel",
+    "with_claim",
     "with_nothing_issued",
+    "with_reward",
     "with_rules",
     "with_user",
 ]

@@ -3,10 +3,11 @@
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from interpreters.sandbox.faults import paced, struck, with_extra_members
 from interpreters.sandbox.oauth.issuing import live_token
 from interpreters.sandbox.routes import ID_ROUTES, ROUTES, Route
-from interpreters.sandbox.wire import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, Call, Refusal, Step
-from interpreters.sandbox.world import World
+from interpreters.sandbox.wire import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, Call, Refusal, Step, without_data
+from interpreters.sandbox.world import Access, World
 from kickcore.http import Request
 from kickcore.oauth.scopes import missing_scopes
 from kickcore.oauth.tokens import TokenKind
@@ -15,38 +16,63 @@ _FIXED: Final = {(route.method, route.template): route for route in ROUTES if "{
 _OPEN: Final = tuple((route, route.template.split("/")) for route in ROUTES if "{" in route.template)
 
 
+_NOBODY: Final = Access("", TokenKind.APP, "", 0.0)
+"""Who asks where no token is needed."""
+
+
 def respond(world: World, request: Request, now: float) -> Step:
     """What Kick does with `request` at `now` (epoch seconds UTC).
 
     Hosts are not told apart: paths under /oauth/ are the identity host, all others the API host. There, in this order:
-    401 for a token that is no good, also on paths that do not exist; 404; 401 for the wrong kind of token; 403 for a
-    scope; 400.
+    the firewall and faults, if `world.rules` ask for them; 401 for a token that is no good, also on paths that do not
+    exist; 404; 401 for the wrong kind of token; 403 for a scope; 429; 400.
     """
     path = urlsplit(request.url).path
+    step = _id(world, request, now, path) if path.startswith("/oauth/") else _api(world, request, now, path)
+    return with_extra_members(step) if world.rules.extra_members else step
+
+
+def _id(world: World, request: Request, now: float, path: str) -> Step:
+    endpoint = ID_ROUTES.get((request.method, path))
+    if endpoint is None:
+        return Step(world, NOT_FOUND)
     try:
-        if not path.startswith("/oauth/"):
-            return _api(world, request, now, path)
-        id_endpoint = ID_ROUTES.get((request.method, path))
-        if id_endpoint is None:
-            raise Refusal(NOT_FOUND)
-        return id_endpoint(world, request, now)
+        return endpoint(world, request, now)
     except Refusal as refusal:
         return Step(world, refusal.response)
 
 
 def _api(world: World, request: Request, now: float, path: str) -> Step:
+    world, fault = struck(world)
+    if fault is not None:
+        return Step(world, fault)
+    found = _find(request.method, path)
+    try:
+        token = _admitted(world, request, now, None if found is None else found[0])
+        if found is None:
+            raise Refusal(NOT_FOUND)
+        route, parts = found
+        world, fault = paced(world, f"{route.method} {route.template}", now)
+        return Step(world, fault) if fault is not None else route.answer(Call(world, request, now, token, parts))
+    except Refusal as refusal:
+        nulls_data = found is not None and found[0].nulls_data
+        return Step(world, without_data(refusal.response) if nulls_data else refusal.response)
+
+
+def _admitted(world: World, request: Request, now: float, route: Route | None) -> Access:
+    """Who asks, if they may ask this; without a route, if their token is any good."""
+    if route is not None and route.is_open:
+        return _NOBODY
     token = live_token(world, request.bearer, now)
     if token is None:
         raise Refusal(UNAUTHORIZED)
-    found = _find(request.method, path)
-    if found is None:
-        raise Refusal(NOT_FOUND)
-    route, parts = found
+    if route is None:
+        return token
     if token.kind not in route.kinds:
         raise Refusal(UNAUTHORIZED)
     if token.kind is TokenKind.USER and missing_scopes(route.needs, token.scope):
         raise Refusal(FORBIDDEN)
-    return route.answer(Call(world, request, now, token, parts))
+    return token
 
 
 def _find(method: str, path: str) -> tuple[Route, tuple[str, ...]] | None:

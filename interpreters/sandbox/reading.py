@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 _NUMBER: Final = re.compile(r"[0-9]{1,20}\Z", re.ASCII)
 _LARGEST: Final = 2**64 - 1
+_LARGEST_POSITION: Final = 2**53
 
 
 class _Cursor(Struct, frozen=True):
@@ -61,6 +62,12 @@ def limit(request: Request, default: int, most: int) -> int:
     return default if text is None else as_number(text, 1, most)
 
 
+def single_number(request: Request, name: str) -> int | None:
+    """The number in a query key that may come once at most, or None."""
+    text = single(request, name)
+    return None if text is None else as_number(text)
+
+
 def comma_list(request: Request, name: str) -> tuple[str, ...]:
     """The values of a key that is comma separated and must not be repeated (v2 categories only)."""
     text = single(request, name)
@@ -69,19 +76,26 @@ def comma_list(request: Request, name: str) -> tuple[str, ...]:
 
 def page_of(request: Request, items: Sequence[T], size: int) -> tuple[Sequence[T], str]:
     """The page that the request's cursor names, and the cursor after it."""
-    text = single(request, "cursor")
-    start = 0 if text is None else _position(text)
+    start = start_of(request)
     end = start + size
-    cursor = b64encode(json.encode(_Cursor(end))).decode("ascii") if end < len(items) else ""
-    return items[start:end], cursor
+    return items[start:end], cursor_to(end) if end < len(items) else ""
 
 
-def _position(cursor: str) -> int:
+def cursor_to(position: int) -> str:
+    """The cursor that names a position."""
+    return b64encode(json.encode(_Cursor(position))).decode("ascii")
+
+
+def start_of(request: Request) -> int:
+    """The position that the request's cursor names."""
+    cursor = single(request, "cursor")
+    if cursor is None:
+        return 0
     try:
         position = json.decode(b64decode(cursor, validate=True), type=_Cursor).c_cursor
     except (ValueError, DecodeError):
         raise Refusal(INVALID) from None
-    if position < 0:
+    if not 0 <= position <= _LARGEST_POSITION:
         raise Refusal(INVALID)
     return position
 

@@ -7,6 +7,7 @@ from typing import assert_never
 
 import anyio
 
+from interpreters.pace import Pacing
 from interpreters.sandbox.shell import Sandbox
 from interpreters.sandbox.small import STARTED
 from interpreters.sandbox.visitor import approve
@@ -15,15 +16,20 @@ from kickcore.effects import (
     Consent,
     DropToken,
     Entropy,
+    HoldBack,
     Leaf,
     LoadApp,
+    LoadPace,
     LoadToken,
+    Notify,
     Now,
+    PayRetry,
     SaveToken,
     Send,
     Sleep,
 )
 from kickcore.errors import LoginError
+from kickcore.notices import Notice
 from kickcore.oauth.callback import Callback, Refused, read_pasted
 from kickcore.oauth.tokens import App, Slot
 from kickcore.secret import Secret
@@ -57,11 +63,13 @@ class Simulated:
         self.tokens: TokenTable = TokenTable()
         self.untick: tuple[str, ...] = tuple(untick)
         self.deny = deny
+        self.pacing: Pacing = Pacing(lambda: self.time)
+        self.notices: list[Notice] = []
         self._seed = seed
         self._drawn: dict[str, int] = {}
         self._turns: dict[Slot, anyio.Lock] = {}
 
-    def answer(self, effect: Leaf) -> object:
+    def answer(self, effect: Leaf) -> object:  # noqa: C901 - one case for each effect
         """The answer to one effect."""
         match effect:
             case Now():
@@ -81,6 +89,14 @@ class Simulated:
             case Sleep(seconds):
                 self.time += seconds
                 return None
+            case LoadPace(group):
+                return self.pacing.load(group)
+            case HoldBack(group, until):
+                return self.pacing.hold_back(group, until)
+            case PayRetry(cost):
+                return self.pacing.pay(cost)
+            case Notify(notice):
+                return self.notices.append(notice)
             case Consent():
                 return self._consent(effect)
             case _:

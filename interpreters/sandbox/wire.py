@@ -61,6 +61,12 @@ def rfc3339(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def rfc3339_fine(seconds: float, digits: int) -> str:
+    """The same with 6 or 9 fractional digits, as event subscriptions have them; the last 3 of 9 are zeros."""
+    micro = round(seconds * 1_000_000)
+    return f"{rfc3339(micro // 1_000_000)[:-1]}.{micro % 1_000_000:06}".ljust(20 + digits, "0") + "Z"
+
+
 def encoded(status: int, body: object, headers: Headers = JSON) -> Response:
     """`body` as JSON."""
     return Response(status, headers, json.encode(body))
@@ -80,6 +86,11 @@ def _failure(status: int, message: str, data: object = None) -> Response:
     return encoded(status, {"data": {} if data is None else data, "message": message})
 
 
+def without_data(failure: Response) -> Response:
+    """A failure whose `data` is null, as those of Drops are."""
+    return encoded(failure.status, {"data": None, "message": json.decode(failure.body)["message"]})
+
+
 NO_CONTENT: Final = Response(204)
 INVALID: Final = _failure(400, "Invalid request")
 UNAUTHORIZED: Final = _failure(401, "Unauthorized")
@@ -87,9 +98,22 @@ FORBIDDEN: Final = _failure(403, "Forbidden")
 NOT_FOUND: Final = _failure(404, "Not found")
 
 
+TOO_MANY: Final = _failure(429, "Too many requests")
+FAULT: Final = encoded(500, {"data": None, "message": "Internal server error"})
+BLOCKED: Final = encoded(403, {"error": "Request blocked by security policy.", "reference": "9e4db7e3"})
+"""What the firewall in front of the API answers; it says nothing about scopes."""
+
+_MESSAGES: Final = {400: "Bad request", 404: "Not found", 409: "Conflict", 429: "Too many requests"}
+
+
+def refused_with(status: int, detail: str) -> Response:
+    """A refusal with a reason or a code: Kick puts it into `data`."""
+    return _failure(status, _MESSAGES[status], detail)
+
+
 def bad_request(detail: str) -> Response:
-    """A refusal with a reason: Kick puts it into `data`."""
-    return _failure(400, "Bad request", detail)
+    """The same with status 400."""
+    return refused_with(400, detail)
 
 
 ID_INVALID: Final = encoded(400, {"error": "Invalid request"})

@@ -5,50 +5,29 @@ seconds UTC. Texts that would be secrets elsewhere are plain here, because every
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 from msgspec import Struct
 
+from interpreters.sandbox.public_key import PUBLIC_KEY
+from interpreters.sandbox.records import Ads, Ban, Claim, KicksGift, Redemption, Reward, Subscription
+from interpreters.sandbox.rules import Rules
 from kickcore.oauth.tokens import TokenKind
 
 
-class Rotation(StrEnum):
-    """What becomes of a refresh token that was used (reference 3.3: Kick documents neither)."""
-
-    STRICT = "strict"
-    """It is spent at once; using it again ends every token that came from the same login (RFC 9700, 4.14)."""
-    GRACE = "grace"
-    """It is accepted again for `Rules.grace_seconds`; later it is refused, and nothing else happens."""
-
-
-class Rules(Struct, frozen=True, kw_only=True):
-    """What Kick does not document, or what tests want otherwise. Lives are in seconds."""
-
-    user_life: float = 7_200.0
-    app_life: float = 5_184_000.0
-    refresh_life: float = 30 * 86_400.0
-    """How long a refresh token may lie unused."""
-    code_life: float = 600.0
-    rotation: Rotation = Rotation.STRICT
-    grace_seconds: float = 60.0
-    refresh_ends_access: bool = False
-    """Whether a refresh ends the access tokens of the same login that are still alive."""
-    invalid_grant_status: int = 401
-    """401 as the library behind Kick has it, or 400 as in RFC 6749, section 5.2."""
-    unknown_slug_fails: bool = False
-    """Whether one unknown slug fails the whole batch with 400 (seen in 2026) or is left out (seen in 2025)."""
-    rewrites_loopback: bool = False
-    """Whether the consent page turns the first `127.0.0.1` of its query into `localhost`, as Kick's does (#211)."""
-
-
 class RegisteredApp(Struct, frozen=True):
-    """An app in Kick's developer settings. `has_bot`: whether it may send messages of type `bot`."""
+    """An app in Kick's developer settings.
+
+    `has_bot`: whether it may send messages of type `bot`; `organization`: whether it belongs to one, which gives Drops;
+    `verified`: whether it may make as many subscriptions to chat as to other events.
+    """
 
     client_id: str
     client_secret: str
     redirect_uris: tuple[str, ...]
     name: str = "Sandbox app"
     has_bot: bool = True
+    organization: bool = False
+    verified: bool = False
 
 
 class User(Struct, frozen=True):
@@ -81,7 +60,7 @@ class Stream(Struct, frozen=True):
 
 
 class Channel(Struct, frozen=True):
-    """A user's channel; `stream` is None while it is offline."""
+    """A user's channel; `stream` is None while it is offline, and `has_streamed` whether it ever was not."""
 
     broadcaster_user_id: int
     slug: str
@@ -97,6 +76,7 @@ class Channel(Struct, frozen=True):
     stream_url: str = ""
     moderators: tuple[int, ...] = ()
     stream: Stream | None = None
+    has_streamed: bool = False
 
 
 class Message(Struct, frozen=True):
@@ -151,7 +131,13 @@ class World(Struct, frozen=True, kw_only=True):
     """Everything the simulated Kick knows.
 
     `apps` by client id; `users` and `channels` by user id; `categories` by id; `access`, `refresh` and `codes` by their
-    text; `messages` in the order sent. `counter` counts what was minted: with `seed` it decides every id and token.
+    text; `messages` in the order sent; `rewards` (deleted ones too), `redemptions`, `subscriptions` and `claims` by id,
+    in the order made; `bans` by channel and user; `gifts` in the order given; `ads` by user id. `counter` counts what
+    was minted: with `seed` it decides every id and token.
+
+    `public_key` checks webhooks. `requests` and `paces` count for the faults that `rules` ask for, and
+    stand still without them: requests to the API host, and for each operation when its current minute began and how
+    many it has had since.
     """
 
     seed: str = "sandbox"
@@ -165,3 +151,13 @@ class World(Struct, frozen=True, kw_only=True):
     access: Mapping[str, Access] = {}
     refresh: Mapping[str, Refresh] = {}
     codes: Mapping[str, Code] = {}
+    rewards: Mapping[str, Reward] = {}
+    redemptions: Mapping[str, Redemption] = {}
+    bans: Mapping[tuple[int, int], Ban] = {}
+    gifts: tuple[KicksGift, ...] = ()
+    subscriptions: Mapping[str, Subscription] = {}
+    claims: Mapping[str, Claim] = {}
+    ads: Mapping[int, Ads] = {}
+    public_key: str = PUBLIC_KEY
+    requests: int = 0
+    paces: Mapping[str, tuple[float, int]] = {}

@@ -2,12 +2,14 @@
 
 from typing import Final
 
-from interpreters.sandbox.reading import as_number, comma_list, limit, page_of, single
-from interpreters.sandbox.wire import INVALID, Call, Refusal, Step, ok_page
+from interpreters.sandbox.reading import as_number, comma_list, limit, page_of, single, single_number
+from interpreters.sandbox.wire import INVALID, NOT_FOUND, Call, Refusal, Step, ok, ok_page
 from interpreters.sandbox.world import Category, World
 
 DEFAULT_PAGE: Final = 25
 LARGEST_PAGE: Final = 1000
+PAGE_V1: Final = 100
+"""Categories on a page of v1, where nobody can choose."""
 
 
 def get_categories(call: Call) -> Step:
@@ -31,6 +33,26 @@ def get_categories(call: Call) -> Step:
     ]
     page, after = page_of(request, found, limit(request, DEFAULT_PAGE, LARGEST_PAGE))
     return Step(call.world, ok_page([_shown(category) for category in page], after))
+
+
+def get_categories_v1(call: Call) -> Step:
+    """GET /public/v1/categories, deprecated: those with `q` in their names, case aside. Past the last page is []."""
+    query, page = single(call.request, "q"), single_number(call.request, "page") or 1
+    if not query:
+        raise Refusal(INVALID)
+    fitting = [held.id for _, held in sorted(call.world.categories.items()) if query.lower() in held.name.lower()]
+    ids = fitting[(page - 1) * PAGE_V1 : page * PAGE_V1]
+    return Step(call.world, ok([category_within(call.world, category_id) for category_id in ids]))
+
+
+def get_category(call: Call) -> Step:
+    """GET /public/v1/categories/{category_id}, deprecated: with the viewers of all who are live in it."""
+    category = call.world.categories.get(as_number(call.parts[0]))
+    if category is None:
+        raise Refusal(NOT_FOUND)
+    channels = call.world.channels.values()
+    viewers = sum(held.stream.viewer_count for held in channels if held.stream and held.category_id == category.id)
+    return Step(call.world, ok({**_shown(category), "viewer_count": viewers}))
 
 
 def _search_terms(texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from interpreters.sandbox.api.moderation import is_banned
 from interpreters.sandbox.minting import mint_uuid
 from interpreters.sandbox.reading import body_as
 from interpreters.sandbox.wire import FORBIDDEN, INVALID, NO_CONTENT, NOT_FOUND, Call, Refusal, Step, bad_request, ok
@@ -25,7 +26,10 @@ class ChatMessage(Struct, frozen=True):
 
 
 def post_chat(call: Call) -> Step:
-    """POST /public/v1/chat. A `bot` writes to the token user's own channel, whichever channel is named."""
+    """POST /public/v1/chat. A `bot` writes to the token user's own channel, whichever channel is named.
+
+    403 for a sender who is banned there.
+    """
     body = body_as(call.request, ChatMessage)
     if body.type == "user" and body.broadcaster_user_id is None:
         raise Refusal(INVALID)
@@ -34,6 +38,8 @@ def post_chat(call: Call) -> Step:
     lacks_bot = body.type == "bot" and not (app and app.has_bot)
     if target is None or target not in call.world.channels or lacks_bot:
         raise Refusal(bad_request("Channel not found"))
+    if is_banned(call.world, target, call.token.user_id, call.now):
+        raise Refusal(FORBIDDEN)
     world, message_id = mint_uuid(call.world, "message")
     message = Message(
         message_id=message_id,

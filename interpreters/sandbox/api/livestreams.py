@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from interpreters.sandbox.api.categories import category_within
-from interpreters.sandbox.reading import limit, numbers, page_of, values
+from interpreters.sandbox.reading import limit, numbers, page_of, single, single_number, values
 from interpreters.sandbox.wire import INVALID, Call, Refusal, Step, ok, ok_page, rfc3339
 from interpreters.sandbox.world import Channel, Stream, World
 
@@ -14,6 +14,12 @@ FILTERS: Final = 25
 """Categories or languages in one request."""
 USERS: Final = 100
 """User ids in one request."""
+USERS_V1: Final = 50
+DEFAULT_PAGE_V1: Final = 25
+LARGEST_PAGE_V1: Final = 100
+
+FIRST_CHANNEL_ID: Final = 1_000_000
+"""What a channel's id is above its user's, so that nobody takes one for the other."""
 
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z", re.ASCII)
 
@@ -49,6 +55,28 @@ def get_user_livestreams(call: Call) -> Step:
     return Step(call.world, ok([_shown(call.world, *pair) for pair in found]))
 
 
+def get_livestreams_v1(call: Call) -> Step:
+    """GET /public/v1/livestreams, deprecated: by `broadcaster_user_id`, `category_id` and `language`; no pages.
+
+    Most viewers first unless `sort` is `started_at`, then newest first. Kick states neither.
+    """
+    request = call.request
+    wanted = frozenset(numbers(request, "broadcaster_user_id", USERS_V1))
+    category_id, language = single_number(request, "category_id"), single(request, "language")
+    sort, size = single(request, "sort") or "viewer_count", limit(request, DEFAULT_PAGE_V1, LARGEST_PAGE_V1)
+    if sort not in {"viewer_count", "started_at"} or (language is not None and not _LANGUAGE.match(language)):
+        raise Refusal(INVALID)
+    found = [
+        (channel, stream)
+        for channel, stream in _live(call.world)
+        if (not wanted or channel.broadcaster_user_id in wanted)
+        and category_id in {None, channel.category_id}
+        and language in {None, stream.language}
+    ]
+    found.sort(key=lambda pair: pair[1].viewer_count if sort == "viewer_count" else pair[1].started_at, reverse=True)
+    return Step(call.world, ok([_shown_v1(call.world, *pair) for pair in found[:size]]))
+
+
 def get_livestream_stats(call: Call) -> Step:
     """GET /public/v1/livestreams/stats: how many are live."""
     return Step(call.world, ok({"total_count": len(_live(call.world))}))
@@ -72,4 +100,22 @@ def _shown(world: World, channel: Channel, stream: Stream) -> dict[str, object]:
         },
         "category": category_within(world, channel.category_id),
         "channel": {"slug": channel.slug},
+    }
+
+
+def _shown_v1(world: World, channel: Channel, stream: Stream) -> dict[str, object]:
+    user = world.users.get(channel.broadcaster_user_id)
+    tags: dict[str, object] = {"custom_tags": channel.custom_tags} if channel.custom_tags else {}
+    return tags | {
+        "broadcaster_user_id": channel.broadcaster_user_id,
+        "category": category_within(world, channel.category_id),
+        "channel_id": FIRST_CHANNEL_ID + channel.broadcaster_user_id,
+        "has_mature_content": stream.is_mature,
+        "language": stream.language,
+        "profile_picture": user.profile_picture if user else "",
+        "slug": channel.slug,
+        "started_at": rfc3339(stream.started_at),
+        "stream_title": channel.title,
+        "thumbnail": stream.thumbnail,
+        "viewer_count": stream.viewer_count,
     }

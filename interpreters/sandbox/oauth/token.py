@@ -16,8 +16,9 @@ from interpreters.sandbox.oauth.issuing import (
     without_family,
 )
 from interpreters.sandbox.reading import values
+from interpreters.sandbox.rules import Rotation
 from interpreters.sandbox.wire import TOKEN_JSON, Refusal, Step, encoded, oauth_error
-from interpreters.sandbox.world import Code, Refresh, Rotation, World
+from interpreters.sandbox.world import Code, Refresh, World
 from kickcore.http import Request
 
 Form: TypeAlias = dict[str, str]

@@ -53,7 +53,7 @@ def no_leftovers() -> Any:
 
 async def test_requests_over_http_are_those_in_memory() -> None:
     sandbox = Sandbox()
-    headers = bearer(sandbox.sign_in(["user:read", "channel:read", "chat:write", "channel:write"]))
+    headers = bearer(sandbox.sign_in(["user:read", "channel:read", "chat:write", "channel:write", "moderation:ban"]))
     async with serve(sandbox) as url, httpx2.AsyncClient(base_url=url, headers=headers) as http:
         users = await http.get("/public/v1/users", params=[("id", "676"), ("id", "123")])
         assert [user["user_id"] for user in users.json()["data"]] == [676, 123]
@@ -61,10 +61,14 @@ async def test_requests_over_http_are_those_in_memory() -> None:
         assert sent.json()["data"]["is_sent"] is True
         patched = await http.patch("/public/v1/channels", json={"stream_title": "T"})
         assert (patched.status_code, patched.content) == (204, b"")
+        ban = {"broadcaster_user_id": 123, "user_id": 456}
+        assert (await http.post("/public/v1/moderation/bans", json=ban)).json()["data"] == {}
+        assert (await http.request("DELETE", "/public/v1/moderation/bans", json=ban)).status_code == 200
         assert (await http.get("/public/v1/users", headers={"Authorization": ""})).status_code == 401
     assert sandbox.world.messages[0].content == "é"
     assert sandbox.world.channels[123].title == "T"
-    assert [entry.status for entry in sandbox.log] == [200, 200, 204, 401]
+    assert [entry.status for entry in sandbox.log] == [200, 200, 204, 200, 200, 401]
+    assert sandbox.world.bans == {}
 
 
 async def test_a_scripted_user_clicks_through_to_the_callback() -> None:

@@ -1,0 +1,8 @@
+"""The public key that webhooks are checked with (reference 6.9)."""
+
+from interpreters.sandbox.wire import Call, Step, ok
+
+
+def get_public_key(call: Call) -> Step:
+    """GET /public/v1/public-key: for everybody, without a token."""
+    return Step(call.world, ok({"public_key": call.world.public_key}))
