@@ -9,10 +9,14 @@ from kickcore.effects import (
     Consent,
     DropToken,
     Entropy,
+    HoldBack,
     Leaf,
     LoadApp,
+    LoadPace,
     LoadToken,
+    Notify,
     Now,
+    PayRetry,
     SaveToken,
     Send,
     Sleep,
@@ -31,6 +35,7 @@ from kickcore.oauth.tokens import (
     Token,
     TokenKind,
 )
+from kickcore.policy import Pace
 from kickcore.secret import Secret
 
 PAYLOADS = Path(__file__).parent / "payloads"
@@ -95,8 +100,16 @@ _bodies = st.binary(max_size=60) | st.sampled_from(
     [path.read_bytes() for folder in ("responses", "errors") for path in sorted((PAYLOADS / folder).glob("*.json"))]
 )
 
+
+def _asking_to_wait(value: str) -> tuple[tuple[str, str], ...]:
+    return (("retry-after", value),)
+
+
 responses: st.SearchStrategy[Response] = st.builds(
-    Response, statuses, st.just(()) | st.sampled_from([(("retry-after", "7"),), (("retry-after", "soon"),)]), _bodies
+    Response,
+    statuses,
+    st.just(()) | st.sampled_from(["7", "soon", "3600", "Thu, 14 Jan 2027 16:08:16 GMT"]).map(_asking_to_wait),
+    _bodies,
 )
 
 unreachables: st.SearchStrategy[Unreachable] = st.builds(
@@ -109,10 +122,13 @@ callbacks: st.SearchStrategy[Callback] = st.one_of(
     st.builds(ForeignIssuer, st.text(max_size=20)),
 )
 
+paces: st.SearchStrategy[Pace] = st.builds(Pace, st.sampled_from([0.0, NOW - 200_000, NOW + 200_000]), st.booleans())
+"""A group is free, or is to wait for longer than anybody waits: else a world could let a program wait for ever."""
+
 stored: st.SearchStrategy[Stored] = st.builds(Stored, tokens(), st.sampled_from(["1", "2"]))
 
 
-def answers_to(effect: Leaf, app: App) -> st.SearchStrategy[Any]:
+def answers_to(effect: Leaf, app: App) -> st.SearchStrategy[Any]:  # noqa: C901 - one case for each effect
     """Whatever the world may answer to an effect, judged by its type alone."""
     match effect:
         case Now():
@@ -131,5 +147,9 @@ def answers_to(effect: Leaf, app: App) -> st.SearchStrategy[Any]:
             )
         case Consent():
             return callbacks
-        case Sleep() | DropToken():
+        case LoadPace():
+            return paces
+        case PayRetry():
+            return st.booleans()
+        case Sleep() | DropToken() | HoldBack() | Notify():
             return st.none()

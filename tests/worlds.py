@@ -9,16 +9,22 @@ from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from interpreters.driver import run_sync
+from interpreters.pace import Pacing
 from kickcore.effects import (
     Consent,
     DropToken,
     Entropy,
+    HoldBack,
     Leaf,
     LoadApp,
+    LoadPace,
     LoadToken,
+    Notify,
     Now,
+    PayRetry,
     Program,
     SaveToken,
     Send,
@@ -26,8 +32,10 @@ from kickcore.effects import (
 )
 from kickcore.errors import InvalidInput
 from kickcore.http import Request, Response, Unreachable
+from kickcore.notices import Notice
 from kickcore.oauth.callback import Callback, Granted
 from kickcore.oauth.tokens import App, NotSaved, Saved, Slot, Stored, Superseded, Token, TokenKind
+from kickcore.policy import Policy
 from kickcore.secret import Secret
 
 T = TypeVar("T")
@@ -37,6 +45,7 @@ NOW = 1_800_000_000.0
 APP = App("CID", Secret("CSECRET"))
 APP_SLOT = APP.slot(TokenKind.APP)
 USER_SLOT = APP.slot(TokenKind.USER)
+NO_REPEATS = Policy(retries=0)
 ALL_SCOPES = "user:read channel:read channel:write chat:write moderation:chat_message:manage"
 
 
@@ -123,8 +132,9 @@ class Kick:
 class World:
     """Answers every leaf effect, and remembers what it was asked."""
 
-    def __init__(self, kick: Kick | None = None) -> None:
+    def __init__(self, kick: Kick | None = None, policy: Policy | None = None) -> None:
         self.kick = kick or Kick()
+        self.app = APP if policy is None else replace(APP, policy=policy)
         self.now = NOW
         self.log: list[Leaf] = []
         self.stored: dict[Slot, Stored] = {}
@@ -132,11 +142,12 @@ class World:
         """Called before a save: may change what is stored (so that the save is superseded), or refuse to save."""
         self.show: Callable[[Consent], Callback] = self.kick.consent
         self._versions = 0
+        self.pacing = Pacing(lambda: self.now)
 
     def run(self, program: Program[T]) -> T:
         return run_sync(program, self)
 
-    def __call__(self, effect: Leaf) -> object:
+    def __call__(self, effect: Leaf) -> object:  # noqa: C901 - one case for each effect
         self.log.append(effect)
         match effect:
             case Now():
@@ -148,8 +159,16 @@ class World:
             case Sleep(seconds):
                 self.now += seconds
                 return None
+            case LoadPace(group):
+                return self.pacing.load(group)
+            case HoldBack(group, until):
+                return self.pacing.hold_back(group, until)
+            case PayRetry(cost):
+                return self.pacing.pay(cost)
+            case Notify():
+                return None
             case LoadApp():
-                return APP
+                return self.app
             case LoadToken(slot):
                 return self.stored.get(slot)
             case SaveToken():
@@ -201,13 +220,21 @@ class World:
         return [request for request in self.sent if request.url.startswith(APP.id_url)]
 
     @property
+    def slept(self) -> list[float]:
+        return [effect.seconds for effect in self.log if isinstance(effect, Sleep)]
+
+    @property
+    def notices(self) -> list[Notice]:
+        return [effect.notice for effect in self.log if isinstance(effect, Notify)]
+
+    @property
     def saves(self) -> list[SaveToken]:
         return [effect for effect in self.log if isinstance(effect, SaveToken)]
 
 
-def user_world(kick: Kick | None = None) -> World:
+def user_world(kick: Kick | None = None, policy: Policy | None = None) -> World:
     """A world in which a user is logged in and the app has its token too."""
-    world = World(kick)
+    world = World(kick, policy)
     world.log_in()
     world.kick.living.add("APP0")
     world.put(APP_SLOT, Token(Secret("APP0"), NOW + 86400, NOW))

@@ -11,16 +11,21 @@ import pytest
 
 from interpreters.driver import run
 from interpreters.live import Live
+from interpreters.pace import Pacing
 from interpreters.tokens.memory import MemoryStore
 from interpreters.tokens.remembered import RememberedTokens
 from kickcore.effects import (
     Consent,
     DropToken,
     Entropy,
+    HoldBack,
     Leaf,
     LoadApp,
+    LoadPace,
     LoadToken,
+    Notify,
     Now,
+    PayRetry,
     Program,
     SaveToken,
     Send,
@@ -28,9 +33,11 @@ from kickcore.effects import (
 )
 from kickcore.errors import ClientClosed, LoginInProgress, TokenNotSaved
 from kickcore.http import Request, Response, Sent, Unreachable
+from kickcore.notices import DriftNoticed, Notice, Retrying
 from kickcore.oauth.callback import Callback, Denied, Granted
 from kickcore.oauth.renewal import token_for
 from kickcore.oauth.tokens import App, NotSaved, Saved, Slot, Stored, Superseded, Token, TokenKind
+from kickcore.policy import BUDGET, Pace
 from kickcore.secret import Secret
 
 APP = App("CID", Secret("app-secret"))
@@ -174,6 +181,41 @@ async def test_a_token_that_cannot_be_stored_is_an_answer(wire: Wire) -> None:
     with pytest.warns(TokenNotSaved):
         answer = await live(SaveToken(USER, TOKEN, ""))
     assert isinstance(answer, NotSaved)
+
+
+async def test_a_group_that_is_held_back_waits_and_others_do_not(live: Live) -> None:
+    assert await live(LoadPace("GET /x")) == Pace()
+    assert await live(HoldBack("GET /x", 2_000_000_000.0)) is None
+    assert await live(LoadPace("GET /x")) == Pace(2_000_000_000.0)
+    assert await live(LoadPace("GET /y")) == Pace()
+
+
+async def test_the_budget_for_repeating_is_spent_and_refilled(live: Live) -> None:
+    assert await live(PayRetry(BUDGET)) is True
+    assert await live(LoadPace("GET /x")) == Pace(refill=True)
+    assert await live(PayRetry(5.0)) is False
+    assert await live(PayRetry(-5.0)) is True
+    assert await live(PayRetry(5.0)) is True
+
+
+async def test_pace_and_budget_can_be_given_and_are_shared_by_all_accounts(live: Live, wire: Wire) -> None:
+    pacing = Pacing(lambda: 7.5)
+    other = Live(APP, wire, live.tokens, browser=never, pacing=pacing)
+    alice = other.acting_for("alice")
+    _ = await alice(HoldBack("GET /x", 9.0))
+    _ = await alice(PayRetry(5.0))
+    assert pacing.load("GET /x") == await other(LoadPace("GET /x")) == Pace(9.0, refill=True)
+    assert await live(LoadPace("GET /x")) == Pace()
+
+
+async def test_notices_go_to_whoever_listens(live: Live, wire: Wire) -> None:
+    told: list[Notice] = []
+    notices = [Retrying("GET /x", "why", 1, 0.5), DriftNoticed("GET /x", "data[].new")]
+    listening = Live(APP, wire, live.tokens, browser=never, on_notice=told.append)
+    for notice in notices:
+        assert await listening.acting_for("alice")(Notify(notice)) is None
+        assert await live(Notify(notice)) is None
+    assert told == notices
 
 
 async def test_every_effect_has_a_method_of_its_name(live: Live) -> None:

@@ -13,18 +13,24 @@ from kickcore.effects import (
     Effect,
     Entropy,
     Exclusive,
+    HoldBack,
     Leaf,
     LoadApp,
+    LoadPace,
     LoadToken,
+    Notify,
     Now,
+    PayRetry,
     SaveToken,
     Send,
     Sleep,
 )
 from kickcore.http import Request, Response, Unreachable
+from kickcore.notices import DriftNoticed, Retrying
 from kickcore.oauth.actions import FetchAppToken
 from kickcore.oauth.callback import Callback
 from kickcore.oauth.tokens import App, NotSaved, Saved, Stored, Superseded, Token
+from kickcore.policy import Pace
 from kickcore.secret import Secret
 
 TOKEN = Token(Secret("AT"), NOW + 3600, NOW, Secret("RT"), ("user:read",))
@@ -43,6 +49,10 @@ def _effects() -> list[Effect[Any]]:
         Consent(
             Secret("https://id.kick.com/"), "http://127.0.0.1:3000/callback", Secret("s"), "https://id.kick.com", 1.0
         ),
+        LoadPace("GET /public/v1/users"),
+        HoldBack("GET /public/v1/users", NOW + 7),
+        PayRetry(5.0),
+        Notify(Retrying("GET /public/v1/users", "too many requests (429)", 1, 7.5)),
         Exclusive(APP_SLOT, FetchAppToken(APP_SLOT, Secret("AT"))),
     ]
 
@@ -84,6 +94,10 @@ def test_an_effect_is_a_value(one: Effect[Any], twin: Effect[Any]) -> None:
                 "save_token",
                 "drop_token",
                 "consent",
+                "load_pace",
+                "hold_back",
+                "pay_retry",
+                "notify",
                 "exclusive",
             ],
             strict=True,
@@ -106,12 +120,23 @@ def test_an_effect_is_tagged_with_its_name_in_snake_case(effect: Effect[Any], ta
         (SaveToken, Saved | Superseded | NotSaved),
         (DropToken, NoneType),
         (Consent, Callback),
+        (LoadPace, Pace),
+        (HoldBack, NoneType),
+        (PayRetry, bool),
+        (Notify, NoneType),
         (Exclusive, Token),
     ],
 )
 def test_the_type_parameter_is_the_type_of_the_answer(effect: Any, answer: Any) -> None:
     (parameter,) = get_args(effect.__orig_bases__[0])
     assert (parameter or NoneType) == answer
+
+
+def test_a_notice_is_a_value_with_a_tag() -> None:
+    told = [Retrying("GET /x", "why", 1, 0.5), DriftNoticed("GET /x", "data[].new"), DriftNoticed("GET /x", "a", "b")]
+    assert [notice.__struct_config__.tag for notice in told] == ["retrying", "drift_noticed", "drift_noticed"]
+    assert Notify(told[1]) == Notify(DriftNoticed("GET /x", "data[].new", ""))
+    assert len({Notify(notice) for notice in told}) == 3
 
 
 def test_an_effect_yields_itself_and_returns_what_is_sent() -> None:
@@ -133,10 +158,17 @@ def test_an_exception_is_raised_where_the_effect_was_asked_for() -> None:
 def test_fetching_a_user_step_by_step() -> None:
     program = fetch_user(5)
     assert next(program) == LoadApp()
-    assert program.send(APP) == LoadToken(APP_SLOT)
+    assert program.send(APP) == LoadPace("GET /public/v1/users")
+    assert program.send(Pace()) == LoadToken(APP_SLOT)
     assert program.send(None) == Now()
     assert program.send(NOW) == Exclusive(APP_SLOT, FetchAppToken(APP_SLOT))
-    request = Request("GET", "https://api.kick.com/public/v1/users", query=(("id", "5"),), bearer=Secret("AT"))
+    request = Request(
+        "GET",
+        "https://api.kick.com/public/v1/users",
+        query=(("id", "5"),),
+        bearer=Secret("AT"),
+        group="GET /public/v1/users",
+    )
     assert program.send(TOKEN) == Send(request)
     with pytest.raises(StopIteration) as end:
         program.send(json_response({"data": [{"user_id": 5, "name": "anna"}], "message": "OK"}))
@@ -149,5 +181,5 @@ def test_nothing_happens_before_a_program_is_driven() -> None:
 
 def test_equal_answers_give_equal_steps() -> None:
     one, other = fetch_user(5), fetch_user(5)
-    answers: list[Any] = [None, APP, Stored(TOKEN, "1"), NOW]
+    answers: list[Any] = [None, APP, Pace(), Stored(TOKEN, "1"), NOW]
     assert [one.send(answer) for answer in answers] == [other.send(answer) for answer in answers]

@@ -13,18 +13,24 @@ from kickcore.effects import (
     Effect,
     Entropy,
     Exclusive,
+    HoldBack,
     Leaf,
     LoadApp,
+    LoadPace,
     LoadToken,
+    Notify,
     Now,
+    PayRetry,
     Program,
     SaveToken,
     Send,
     Sleep,
 )
 from kickcore.http import Request, Response, Unreachable
+from kickcore.notices import Retrying
 from kickcore.oauth.actions import FetchAppToken
 from kickcore.oauth.tokens import App, NotSaved, Saved, Slot, Stored, Superseded, Token, TokenKind
+from kickcore.policy import Pace
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -43,6 +49,10 @@ def answers_have_types() -> Program[None]:
     assert_type((yield from Exclusive(SLOT, FetchAppToken(SLOT))), Token)
     assert_type((yield from Sleep(1.0)), None)
     assert_type((yield from DropToken(SLOT)), None)
+    assert_type((yield from LoadPace("GET /x")), Pace)
+    assert_type((yield from HoldBack("GET /x", 1.0)), None)
+    assert_type((yield from PayRetry(5.0)), bool)
+    assert_type((yield from Notify(Retrying("GET /x", "why", 1, 0.5))), None)
 
 
 def a_row_that_cannot_send() -> Generator[Now | LoadToken, Any, None]:
@@ -73,6 +83,8 @@ def all_leaves_are_handled(effect: Leaf) -> None:
     match effect:
         case Now() | Entropy() | Send() | Sleep() | LoadApp() | LoadToken() | SaveToken() | DropToken():
             pass
+        case LoadPace() | HoldBack() | PayRetry() | Notify():
+            pass
         case _:
             assert_never(effect)  # pyright: ignore[reportArgumentType]
 
@@ -89,5 +101,10 @@ answers(LoadApp, Live.load_app)
 answers(LoadToken, Live.load_token)
 answers(SaveToken, Live.save_token)
 answers(DropToken, Live.drop_token)
+answers(LoadPace, Live.load_pace)
+answers(HoldBack, Live.hold_back)
+answers(PayRetry, Live.pay_retry)
+answers(Notify, Live.notify)
 answers(Now, Live.entropy)  # pyright: ignore[reportArgumentType]
+answers(LoadPace, Live.pay_retry)  # pyright: ignore[reportArgumentType]
 answers(SaveToken, Live.load_token)  # pyright: ignore[reportArgumentType]

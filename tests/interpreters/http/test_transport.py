@@ -20,7 +20,7 @@ from anyio.abc import SocketStream
 
 from interpreters.http.transport import AT_ONCE, USER_AGENT, HttpTransport
 from kickcore.errors import ClientClosed
-from kickcore.http import API_LIMIT, Request, Response, Sent, Unreachable
+from kickcore.http import API_LIMIT, HELD_BACK, Request, Response, Sent, Unreachable
 from kickcore.secret import Secret
 
 TOKEN = Secret("canary-token")
@@ -621,7 +621,7 @@ async def test_a_client_closed_while_requests_wait_in_line_says_so() -> None:
 
     async def call() -> None:
         try:
-            ends.append(type(await transport.send(Request("GET", "http://127.0.0.1"))).__name__)
+            ends.append(type(await transport.send(Request("GET", "http://127.0.0.1", group="GET /x"))).__name__)
         except ClientClosed:
             ends.append("ClientClosed")
 
@@ -642,7 +642,7 @@ async def test_closing_with_requests_under_way_ends_them_without_noise() -> None
 
     async def call() -> None:
         try:
-            ends.append(type(await transport.send(Request("GET", server.url, timeout=2))).__name__)
+            ends.append(type(await transport.send(Request("GET", server.url, timeout=2, group="GET /x"))).__name__)
         except ClientClosed:
             ends.append("ClientClosed")
 
@@ -692,7 +692,7 @@ async def test_five_hundred_requests_at_once_share_twenty_connections(transport:
         await stream.send(OK)
 
     async def call() -> None:
-        got.append(await transport.send(Request("GET", server.url)))
+        got.append(await transport.send(Request("GET", server.url, group="GET /x")))
 
     async with serving(answer) as server:
         async with anyio.create_task_group() as tasks:
@@ -719,7 +719,7 @@ async def test_waiting_in_line_can_be_cancelled_and_is_in_order() -> None:
 
     async def call(number: int) -> None:
         with scopes[number]:
-            _ = await transport.send(Request("GET", f"http://127.0.0.1/{number}"))
+            _ = await transport.send(Request("GET", f"http://127.0.0.1/{number}", group=f"GET /{number % 3}"))
 
     async with anyio.create_task_group() as tasks:
         for number in range(len(scopes)):
@@ -733,6 +733,85 @@ async def test_waiting_in_line_can_be_cancelled_and_is_in_order() -> None:
             release.set()
             await anyio.wait_all_tasks_blocked()
     assert order == [*range(AT_ONCE), *range(AT_ONCE + 1, AT_ONCE + 6, 2)]
+
+
+async def test_what_has_no_group_does_not_stand_in_line() -> None:
+    release = anyio.Event()
+    paths: list[str] = []
+
+    async def slow(request: httpx2.Request) -> httpx2.Response:
+        paths.append(request.url.path)
+        if request.url.path == "/slow":
+            await release.wait()
+        return httpx2.Response(200)
+
+    transport = HttpTransport(httpx2.AsyncClient(transport=httpx2.MockTransport(slow)))
+    async with anyio.create_task_group() as tasks:
+        for _ in range(AT_ONCE + 1):
+            tasks.start_soon(transport.send, Request("GET", "http://127.0.0.1/slow", group="GET /slow"))
+        await anyio.wait_all_tasks_blocked()
+        assert isinstance(await transport.send(Request("POST", "http://127.0.0.1/token")), Response)
+        assert paths == ["/slow"] * AT_ONCE + ["/token"]
+        release.set()
+    assert len(paths) == AT_ONCE + 2
+
+
+# The gate
+
+
+async def test_the_gate_is_asked_when_a_request_leaves_the_line_and_its_answer_is_taken_instead() -> None:
+    asked: list[Request] = []
+    sent: list[str] = []
+    shut = {"GET /shut"}
+
+    def gate(request: Request) -> Unreachable | None:
+        asked.append(request)
+        return HELD_BACK if request.group in shut else None
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.url.path)
+        return httpx2.Response(200)
+
+    transport = HttpTransport(httpx2.AsyncClient(transport=httpx2.MockTransport(answer)), gate)
+    held = Request("GET", "http://127.0.0.1/shut", group="GET /shut")
+    free = Request("GET", "http://127.0.0.1/free", group="GET /free")
+    for _ in range(2 * AT_ONCE):
+        # More often than there are places in the line: none is lost.
+        assert await transport.send(held) == HELD_BACK
+    assert isinstance(await transport.send(free), Response)
+    assert isinstance(await transport.send(Request("POST", "http://127.0.0.1/token")), Response)
+    assert asked == [held] * 2 * AT_ONCE + [free]
+    assert sent == ["/free", "/token"]
+
+
+async def test_those_who_stood_in_line_when_the_gate_was_shut_are_not_sent() -> None:
+    release = anyio.Event()
+    is_shut = False
+    sent = 0
+    got: list[Response | Unreachable] = []
+
+    async def slow(request: httpx2.Request) -> httpx2.Response:
+        nonlocal sent
+        sent += 1
+        await release.wait()
+        return httpx2.Response(429)
+
+    def gate(request: Request) -> Unreachable | None:
+        return HELD_BACK if is_shut else None
+
+    transport = HttpTransport(httpx2.AsyncClient(transport=httpx2.MockTransport(slow)), gate)
+
+    async def call() -> None:
+        got.append(await transport.send(Request("GET", "http://127.0.0.1", group="GET /x")))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(AT_ONCE + 30):
+            tasks.start_soon(call)
+        await anyio.wait_all_tasks_blocked()
+        is_shut = True
+        release.set()
+    assert sent == AT_ONCE
+    assert got.count(HELD_BACK) == 30
 
 
 def in_use(transport: HttpTransport) -> tuple[int, int]:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import PAYLOADS, json_values, statuses
-from worlds import APP, APP_SLOT, Kick, World, json_response, user_world
+from worlds import APP, APP_SLOT, NO_REPEATS, NOW, Kick, World, json_response, user_world
 
 from kickcore import Secret
-from kickcore.api.call import APP_OR_USER, Call, answered, call, error_for, read_data, request_for
+from kickcore.api.call import APP_OR_USER, Call, answered, call, error_for, is_quota, read_data, request_for
 from kickcore.api.channels import Channel
 from kickcore.api.users import User, fetch_user
 from kickcore.effects import LoadToken
@@ -24,6 +24,7 @@ from kickcore.errors import (
     HTTPError,
     NetworkError,
     NotFound,
+    QuotaReached,
     RateLimited,
     RedirectRefused,
     ServerError,
@@ -47,7 +48,7 @@ def _call(**others: Any) -> Call[list[User]]:
 def test_a_plain_request() -> None:
     request = request_for(_call(query=(("id", "1"), ("id", "2"))), APP, Secret("AT"))
     assert request == Request(
-        "GET", "https://api.kick.com/public/v1/users", query=(("id", "1"), ("id", "2")), bearer=Secret("AT")
+        "GET", "https://api.kick.com/public/v1/users", query=(("id", "1"), ("id", "2")), bearer=Secret("AT"), group=GET
     )
     assert (request.timeout, request.limit) == (API_TIMEOUT, API_LIMIT)
 
@@ -56,6 +57,7 @@ def test_segments_fill_the_braces_in_order_and_stay_in_their_place() -> None:
     asked = _call(operation="DELETE /a/{one}/b/{two}", segments=("x/../y", "?q=1#f"), body=b"{}")
     request = request_for(asked, App("CID", Secret("S"), api_url="http://127.0.0.1:8080"), None)
     assert request.method == "DELETE"
+    assert request.group == "DELETE /a/{one}/b/{two}"
     assert request.url == "http://127.0.0.1:8080/a/x%2F..%2Fy/b/%3Fq%3D1%23f"
     assert request.body == b"{}"
 
@@ -103,7 +105,7 @@ def test_a_user_token_that_lacks_the_scope_is_not_sent_in_its_place() -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
 def test_only_a_refused_token_is_tried_with_another(status: int) -> None:
-    world = user_world()
+    world = user_world(policy=NO_REPEATS)
     world.kick.api = lambda _: Response(status)
     with pytest.raises(HTTPError):
         world.run(fetch_user(5))
@@ -111,8 +113,8 @@ def test_only_a_refused_token_is_tried_with_another(status: int) -> None:
 
 
 @pytest.mark.parametrize("sent", Sent)
-def test_a_call_without_an_answer_is_not_sent_again(sent: Sent) -> None:
-    world = user_world()
+def test_a_call_without_an_answer_says_how_far_it_came(sent: Sent) -> None:
+    world = user_world(policy=NO_REPEATS)
     world.kick.api = lambda _: Unreachable("reset by peer", sent)
     with pytest.raises(NetworkError, match=rf"^{GET} got no answer: reset by peer; ") as caught:
         world.run(fetch_user(5))
@@ -224,7 +226,7 @@ TABLE: dict[str, tuple[type[HTTPError], str | None, str | None]] = {
     "404-ads.CHANNEL_NOT_FOUND": (NotFound, "CHANNEL_NOT_FOUND", None),
     "404-not-found": (NotFound, None, None),
     "409-ads.AD_BREAK_ACTIVE": (Conflict, "AD_BREAK_ACTIVE", None),
-    "429-ads.MAX_AD_BREAKS_REACHED": (RateLimited, "MAX_AD_BREAKS_REACHED", None),
+    "429-ads.MAX_AD_BREAKS_REACHED": (QuotaReached, "MAX_AD_BREAKS_REACHED", None),
     "429-too-many-requests": (RateLimited, None, None),
     "500-internal-server-error": (ServerError, None, None),
 }
@@ -300,15 +302,52 @@ def test_the_firewall_is_told_from_kick_by_its_reference(body: bytes, kind: type
         ("1e3", None),
         ("٣", None),
         ("²", None),
-        (" 7", None),
-        ("9" * 400, None),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (" 7", 7.0),
+        ("\t7 ", 7.0),
+        ("007", 7.0),
+        ("0" * 20 + "7", 7.0),
+        ("9" * 400, 1e15),
+        ("Fri, 15 Jan 2027 08:00:10 GMT", 10.0),
+        ("Friday, 15-Jan-27 08:00:10 GMT", 10.0),
+        ("Fri Jan 15 08:00:10 2027", 10.0),
+        ("Fri, 15 Jan 2027 07:59:00 GMT", 0.0),
+        ("Fri, 99 Jan 2027 08:00:10 GMT", None),
     ],
 )
 def test_how_long_to_wait_after_too_many_requests(header: str, seconds: float | None) -> None:
-    error = error_for(Response(429, (("retry-after", header),)), GET)
+    error = error_for(Response(429, (("retry-after", header),)), GET, now=NOW)
     assert isinstance(error, RateLimited)
     assert error.retry_after == seconds
+
+
+def test_a_date_needs_a_clock_to_be_measured_against_best_kicks_own() -> None:
+    later = ("retry-after", "Fri, 15 Jan 2027 08:00:10 GMT")
+    for headers, now, seconds in (
+        ((later,), None, None),
+        ((later,), NOW, 10.0),
+        ((later, ("date", "Fri, 15 Jan 2027 08:00:03 GMT")), None, 7.0),
+        ((later, ("date", "Fri, 15 Jan 2027 08:00:03 GMT")), NOW + 3600, 7.0),
+        ((later, ("date", "soon")), NOW, 10.0),
+    ):
+        error = error_for(Response(429, headers), GET, now=now)
+        assert isinstance(error, RateLimited)
+        assert error.retry_after == seconds
+
+
+def test_the_error_of_a_call_measures_a_date_against_this_machines_clock() -> None:
+    world = user_world(policy=NO_REPEATS)
+    world.kick.api = lambda _: Response(429, (("retry-after", "Fri, 15 Jan 2027 08:00:10 GMT"),))
+    with pytest.raises(RateLimited) as caught:
+        world.run(fetch_user(5))
+    assert caught.value.retry_after == 10.0
+
+
+def test_a_quota_has_a_code_and_a_rate_has_none() -> None:
+    for data, quota in ((None, False), ({}, False), ("", False), ("\x00", False), (5, False), ("CODE", True)):
+        response = json_response({"data": data, "message": "Too many requests"}, 429)
+        assert is_quota(response) is quota
+        assert type(error_for(response, GET)) is (QuotaReached if quota else RateLimited)
+    assert not is_quota(json_response({"data": "CODE"}, 400))
 
 
 def test_without_the_header_nobody_knows_how_long_to_wait() -> None:

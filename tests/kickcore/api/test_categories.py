@@ -30,7 +30,11 @@ def test_a_page_of_categories(payload: Any) -> None:
     ]
     assert page.next_cursor == "eyJjX2N1cnNvciI6MTB9"
     assert request == Request(
-        "GET", "https://api.kick.com/public/v2/categories", query=(("limit", "25"),), bearer=Secret("APP0")
+        "GET",
+        "https://api.kick.com/public/v2/categories",
+        query=(("limit", "25"),),
+        bearer=Secret("APP0"),
+        group="GET /public/v2/categories",
     )
 
 

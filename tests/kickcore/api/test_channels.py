@@ -15,6 +15,7 @@ from kickcore.errors import LoginRequired, MissingScopes, NotFound
 from kickcore.http import Request, Response
 
 URL = "https://api.kick.com/public/v1/channels"
+GROUP = "GET /public/v1/channels"
 LIVE = Channel(
     721956,
     "scorfly",
@@ -49,7 +50,9 @@ def _answer(payload: Any, name: str) -> Response:
 def test_a_live_channel(payload: Any) -> None:
     channel, request = exchange(fetch_channel(721956), _answer(payload, "app-live"))
     assert channel == LIVE
-    assert request == Request("GET", URL, query=(("broadcaster_user_id", "721956"),), bearer=Secret("APP0"))
+    assert request == Request(
+        "GET", URL, query=(("broadcaster_user_id", "721956"),), bearer=Secret("APP0"), group=GROUP
+    )
 
 
 def test_your_own_channel_comes_with_the_key_of_the_stream_as_a_secret(payload: Any) -> None:
@@ -59,7 +62,7 @@ def test_your_own_channel_comes_with_the_key_of_the_stream_as_a_secret(payload: 
     assert channel.stream.key == Secret("sk_us-west-2_EXAMPLEKEY")
     assert "EXAMPLEKEY" not in repr(channel)
     assert replace(channel, stream=LIVE.stream) == LIVE
-    assert request == Request("GET", URL, bearer=Secret("AT0"))
+    assert request == Request("GET", URL, bearer=Secret("AT0"), group=GROUP)
 
 
 def test_a_channel_that_is_not_live(payload: Any) -> None:
@@ -181,6 +184,7 @@ def test_a_channel_is_changed_as_in_the_example(payload: Any) -> None:
     assert value is None
     assert (request.method, request.url, request.query, request.form) == ("PATCH", URL, (), ())
     assert request.bearer == Secret("AT0")
+    assert request.group == "PATCH /public/v1/channels"
     assert json.loads(request.body) == json.loads(payload("requests/patch-public-v1-channels.json"))
 
 

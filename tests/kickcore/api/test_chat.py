@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from worlds import APP_SLOT, NOW, World, exchange, refusal, user_world
+from worlds import APP_SLOT, NOW, World, exchange, json_response, refusal, user_world
 
 from kickcore import Secret
 from kickcore.api.chat import MessageType, SentMessage, delete_chat_message, send_chat_message
-from kickcore.errors import Forbidden, LoginRequired, MissingScopes, NetworkError, NotSent
+from kickcore.errors import Forbidden, LoginRequired, MissingScopes, NetworkError, NotFound, NotSent, ServerError
 from kickcore.http import Response, Sent, Unreachable
 from kickcore.oauth.tokens import Token
 
@@ -29,6 +29,7 @@ def test_a_message_of_the_user(payload: Any) -> None:
     assert sent == SentMessage(is_sent=True, message_id=ID)
     assert (request.method, request.url, request.query, request.form) == ("POST", URL, (), ())
     assert request.bearer == Secret("AT0")
+    assert request.group == "POST /public/v1/chat"
     assert json.loads(request.body) == json.loads(payload("requests/post-public-v1-chat.user.json"))
 
 
@@ -93,13 +94,44 @@ def test_a_message_that_kick_took_and_did_not_send_is_an_error() -> None:
         exchange(send_chat_message("hi"), {"is_sent": False, "message_id": ID})
 
 
-def test_a_message_is_never_sent_twice() -> None:
+@pytest.mark.parametrize("sent", [Sent.MAYBE, Sent.YES])
+def test_a_message_is_never_sent_twice(sent: Sent) -> None:
     world = user_world()
-    world.kick.api = lambda _: Unreachable("reset", Sent.MAYBE)
-    with pytest.raises(NetworkError, match="Kick may have acted on it") as caught:
+    world.kick.api = lambda _: Unreachable("reset", sent)
+    with pytest.raises(NetworkError, match=r"Kick .* acted on it") as caught:
         world.run(send_chat_message("hi"))
-    assert caught.value.sent == "maybe"
+    assert caught.value.sent == sent.value
     assert len(world.sent) == 1
+    assert world.slept == []
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_message_is_not_sent_again_where_kick_failed(status: int) -> None:
+    world = user_world()
+    world.kick.api = lambda _: Response(status, (("retry-after", "1"),))
+    with pytest.raises(ServerError):
+        world.run(send_chat_message("hi"))
+    assert len(world.sent) == 1
+
+
+@pytest.mark.parametrize("first", [Unreachable("refused", Sent.NO), Response(429, (("retry-after", "1"),))])
+def test_a_message_that_surely_was_not_taken_is_sent_again(first: Response | Unreachable) -> None:
+    world = user_world()
+    answers = [first, json_response({"data": TAKEN})]
+    world.kick.api = lambda _: answers.pop(0)
+    assert world.run(send_chat_message("hi")).message_id == ID
+    one, other = world.sent
+    assert one == other
+
+
+def test_a_message_that_is_gone_when_its_deletion_is_repeated_was_deleted() -> None:
+    world = user_world()
+    answers = [Unreachable("reset", Sent.MAYBE), Response(404), Response(404)]
+    world.kick.api = lambda _: answers.pop(0)
+    assert world.run(delete_chat_message(ID)) is None
+    assert len(world.sent) == 2
+    with pytest.raises(NotFound):
+        world.run(delete_chat_message(ID))
 
 
 def test_a_refused_message_is_not_tried_again(payload: Any) -> None:
@@ -134,6 +166,7 @@ def test_a_message_is_deleted_by_its_id() -> None:
     assert value is None
     assert (request.method, request.url, request.body) == ("DELETE", f"{URL}/{ID}", b"")
     assert request.bearer == Secret("AT0")
+    assert request.group == "DELETE /public/v1/chat/{message_id}"
 
 
 @pytest.mark.parametrize(

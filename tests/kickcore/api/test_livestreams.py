@@ -61,7 +61,9 @@ def test_a_page_of_livestreams(payload: Any) -> None:
     assert list(page) == [FIRST, SECOND]
     assert page.next_cursor == "eyJjX2N1cnNvciI6MTB9"
     assert page.has_next
-    assert request == Request("GET", URL, query=(("limit", "100"),), bearer=Secret("APP0"))
+    assert request == Request(
+        "GET", URL, query=(("limit", "100"),), bearer=Secret("APP0"), group="GET /public/v2/livestreams"
+    )
 
 
 def test_the_last_page_has_no_next(payload: Any) -> None:
@@ -141,6 +143,7 @@ def test_the_livestreams_of_users(payload: Any) -> None:
         "https://api.kick.com/public/v1/users/livestreams",
         query=(("user_id", "123"), ("user_id", "456")),
         bearer=Secret("APP0"),
+        group="GET /public/v1/users/livestreams",
     )
 
 
@@ -166,4 +169,7 @@ def test_what_is_no_user_id_is_refused(bad: Any) -> None:
 def test_how_many_are_live(payload: Any) -> None:
     stats, request = exchange(fetch_livestream_stats(), _answer(payload, "get-public-v1-livestreams-stats"))
     assert stats == LivestreamStats(12345)
-    assert request == Request("GET", "https://api.kick.com/public/v1/livestreams/stats", bearer=Secret("APP0"))
+    operation = "GET /public/v1/livestreams/stats"
+    assert request == Request(
+        "GET", "https://api.kick.com/public/v1/livestreams/stats", bearer=Secret("APP0"), group=operation
+    )

@@ -11,6 +11,7 @@ from kickcore.errors import LoginRequired, MissingScopes, NotFound
 from kickcore.http import Request, Response
 
 URL = "https://api.kick.com/public/v1/users"
+GROUP = "GET /public/v1/users"
 FUSED = User(
     4809577,
     "FusedChat",
@@ -26,7 +27,9 @@ def test_users_by_id(payload: Any) -> None:
     assert [user.user_id for user in users] == [4809577, 2408714]
     assert users[0] == FUSED
     assert users[1].email is None
-    assert request == Request("GET", URL, query=(("id", "4809577"), ("id", "2408714")), bearer=Secret("APP0"))
+    assert request == Request(
+        "GET", URL, query=(("id", "4809577"), ("id", "2408714")), bearer=Secret("APP0"), group=GROUP
+    )
 
 
 def test_a_user_by_id(payload: Any) -> None:
@@ -45,7 +48,7 @@ def test_your_own_user(payload: Any) -> None:
         "owner@example.com",
         "https://files.kick.com/images/user/721956/profile_image/conversion/44a9f1fb-0498-47b5-820e-ef9399fd23d4-fullsize.webp",
     )
-    assert request == Request("GET", URL, bearer=Secret("AT0"))
+    assert request == Request("GET", URL, bearer=Secret("AT0"), group=GROUP)
 
 
 @pytest.mark.parametrize("data", [[], [{"user_id": 6, "name": "somebody else"}]])

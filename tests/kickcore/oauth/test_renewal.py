@@ -464,7 +464,7 @@ def test_a_program_ends_in_a_value_or_a_kick_error_whatever_the_world_answers(
 
     def answer(effect: Leaf) -> object:
         asked.append(effect)
-        assert len(asked) <= 60
+        assert len(asked) <= 250
         return data.draw(answers_to(effect, APP))
 
     said = ""
