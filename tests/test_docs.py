@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reference_table import PAGE, table
 
 from interpreters.http.transport import HttpTransport
 from interpreters.sandbox import Sandbox, approve, small_world
+from kickcore.api.retry import MAY_REPEAT, Failure
 from kickcore.http import Request, Response, Unreachable
 
 ROOT = Path(__file__).parent.parent
@@ -89,3 +91,21 @@ def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "index.md").read_text("utf-8")
     for page in (ROOT / "docs").glob("*.md"):
         assert page.name == "index.md" or f"]({page.name})" in index
+
+
+def test_the_table_of_methods_is_that_of_the_code() -> None:
+    assert PAGE.read_text("utf-8") == table(), "run: python tests/reference_table.py"
+
+
+def test_the_table_of_what_is_repeated_is_that_of_the_code() -> None:
+    rows = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    for failure, label in {
+        Failure.NOT_SENT: "nothing was sent",
+        Failure.LOST: "the answer was lost",
+        Failure.LIMITED: "429, too many requests",
+        Failure.BUSY: "503 that asks to wait",
+        Failure.FAULTY: "500, 502, 503, 504",
+    }.items():
+        row = re.search(rf"^\| {label} \| (.*) \| (.*) \| (.*) \|$", rows, re.MULTILINE)
+        assert row is not None
+        assert [cell.startswith("yes") for cell in row.groups()] == list(MAY_REPEAT[failure].values())

@@ -26,8 +26,13 @@ class Model(Struct, frozen=True):
     """Fields whose texts come from a set that Kick may extend; unknown ones are kept as they are."""
 
     def __post_init__(self) -> None:
+        # A page has thousands of fields, nearly all of them texts that are there: those cost one look each.
         for name in self.absent:
-            if _stands_for_nothing(getattr(self, name)):
+            value = getattr(self, name)
+            if value.__class__ is str:
+                if not value:
+                    force_setattr(self, name, None)
+            elif value is not None and _stands_for_nothing(value):
                 force_setattr(self, name, None)
 
 
@@ -36,4 +41,4 @@ def _stands_for_nothing(value: Any) -> bool:
         return value.year == NEVER_YEAR
     if isinstance(value, Model):
         return getattr(value, "id", None) == 0
-    return value is not None and not value
+    return not value

@@ -1,6 +1,6 @@
 """What may be repeated, and after what wait: decided on values.
 
-The table is that of the docs (`docs/calls.md`). It turns on how far the request came and on whether its method may be
+The table is that of the docs (`docs/errors.md`). It turns on how far the request came and on whether its method may be
 sent twice (RFC 9110, section 9.2.2); `Call.repeatable` lifts a POST that carries a key of its own.
 """
 

@@ -6,6 +6,7 @@ median of the rounds, and the ratio to the table's first row.
 
 import argparse
 import gc
+import json
 import platform
 import subprocess
 import sys
@@ -54,10 +55,14 @@ class MemoryResponse:
     """What kickcom.py reads of an aiohttp response: its own cost without any of aiohttp's."""
 
     status = 200
+
+    def __init__(self, body: bytes = BODY) -> None:
+        self._body = body
+
     headers = {"Content-Type": "application/json"}  # noqa: RUF012 - as aiohttp has it
 
     async def text(self, encoding: str | None = None) -> str:
-        return BODY.decode()
+        return self._body.decode()
 
     async def json(self) -> Any:
         raise NotImplementedError
@@ -70,8 +75,11 @@ class MemoryResponse:
 
 
 class MemorySession:
+    def __init__(self, body: bytes = BODY) -> None:
+        self._body = body
+
     def request(self, *_: object, **__: object) -> MemoryResponse:
-        return MemoryResponse()
+        return MemoryResponse(self._body)
 
 
 @asynccontextmanager
@@ -115,17 +123,17 @@ async def peer(url: str | None) -> AsyncIterator[Once]:
         await client.close()
 
 
-async def rounds_of(contenders: dict[str, Once], rounds: int) -> dict[str, float]:
+async def rounds_of(contenders: dict[str, Once], rounds: int, count: int = CALLS) -> dict[str, float]:
     """Microseconds a call, the median of the rounds."""
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds + 1):
         for name, once in contenders.items():
             gc.collect()
             start = perf_counter()
-            for _ in range(CALLS):
+            for _ in range(count):
                 await once()
             if turn:
-                taken[name].append((perf_counter() - start) / CALLS * 1e6)
+                taken[name].append((perf_counter() - start) / count * 1e6)
     return {name: median(times) for name, times in taken.items()}
 
 
@@ -175,8 +183,11 @@ async def awaits() -> None:
 class Canned:
     """A transport that answers at once: what is left is kickcore's own cost."""
 
+    def __init__(self, body: bytes = BODY) -> None:
+        self._body = body
+
     async def send(self, request: Request) -> Response:
-        return Response(200, (("content-type", "application/json"),), BODY)
+        return Response(200, (("content-type", "application/json"),), self._body)
 
     async def aclose(self) -> None:
         return None
@@ -215,6 +226,79 @@ def effects(rounds: int) -> None:
             once()
             taken[name].append((perf_counter() - start) * share * 1e6)
     show("Effects", {name: median(times) for name, times in taken.items()})
+
+
+LIVESTREAM = {
+    "id": "123e4567-e89b-12d3-a456-426614174000",
+    "title": "My Stream Title",
+    "thumbnail": "https://images.kick.com/video_thumbnails/xxxx/yyy/480.webp",
+    "started_at": "2026-07-01T14:38:29Z",
+    "viewer_count": 100,
+    "language_code": "en",
+    "tags": ["English", "Chill"],
+    "has_mature_content": True,
+    "broadcaster_user": {"id": 123, "username": "streamer", "profile_picture": "https://example.com/profile.jpg"},
+    "category": {
+        "id": 15,
+        "name": "Just Chatting",
+        "thumbnail": "https://files.kick.com/images/subcategories/15/banner",
+    },
+    "channel": {"slug": "streamer-123"},
+}
+CHANNEL = {
+    "active_subscribers_count": 120,
+    "banner_picture": "https://files.kick.com/images/channel/700014/banner_image/default-banner-2.jpg",
+    "broadcaster_user_id": 721956,
+    "canceled_subscribers_count": 4,
+    "category": {
+        "id": 15,
+        "name": "Just Chatting",
+        "thumbnail": "https://files.kick.com/images/subcategories/15/banner",
+    },
+    "channel_description": "Channel description",
+    "slug": "scorfly",
+    "stream": {
+        "custom_tags": ["tag1", "tag2"],
+        "is_live": True,
+        "is_mature": False,
+        "key": "",
+        "language": "en",
+        "start_time": "2026-09-24T18:02:11Z",
+        "thumbnail": "https://images.kick.com/video_thumbnails/xxxx/yyy/480.webp",
+        "url": "",
+        "viewer_count": 67,
+    },
+    "stream_title": "My first stream",
+}
+
+
+async def decoding(rounds: int) -> None:
+    """The same answers without any transport: from octets to values."""
+    page = json.dumps({"data": [LIVESTREAM] * 1000, "message": "OK", "pagination": {"next_cursor": "eyJj"}}).encode()
+    channel = json.dumps({"data": [CHANNEL], "message": "OK"}).encode()
+    rows: tuple[tuple[str, bytes, str, str, dict[str, Any], int], ...] = (
+        ("A page of 1,000 livestreams", page, "fetch_livestreams", "fetch_livestreams_v2", {"limit": 1000}, 2),
+        ("A channel", channel, "fetch_channel", "fetch_channel", {"slug": "scorfly"}, CALLS),
+    )
+    for title, body, own, theirs, arguments, count in rows:
+        client = KickClient("id", "secret", store=MemoryStore())
+        client._live._transport = Canned(body)
+        now = time()
+        client._live.tokens.put(client._live.app.slot(TokenKind.APP), Token(Secret("AT"), now + 7200, now), save=False)
+        async with client:
+            other = PeerClient("id", "secret")
+            other._access_token = AccessToken(
+                "AT", datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1), "Bearer"
+            )
+            sessions = other.api_session, other.api_v2_session
+            other.api_session = other.api_v2_session = MemorySession(body)
+            contenders: dict[str, Once] = {
+                "kickcore": lambda: getattr(client, own)(**arguments),  # noqa: B023 - called within this turn
+                "kickcom.py 1.1.0": lambda: getattr(other, theirs)(**arguments),  # noqa: B023
+            }
+            show(f"{title}, without transport, on asyncio", await rounds_of(contenders, rounds, count))
+            other.api_session, other.api_v2_session = sessions
+            await other.close()
 
 
 async def crowd(callers: int) -> None:
@@ -261,6 +345,7 @@ def main() -> None:
     finally:
         server.kill()
         server.wait()
+    anyio.run(decoding, rounds)
     for backend in ("asyncio", "trio"):
         print(f"\n10,000 callers at once, expired token, strict rotation, in memory, on {backend}")
         anyio.run(crowd, 10_000, backend=backend)
