@@ -1,6 +1,9 @@
 """HTTP as values."""
 
 import re
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import pytest
@@ -8,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kickcore.errors import ConfigError
-from kickcore.http import Request, Response, Sent, Unreachable, encode_pairs, is_loopback, path_segment, secure_origin
+from kickcore.http import (
+    HELD_BACK,
+    Request,
+    Response,
+    Sent,
+    Unreachable,
+    encode_pairs,
+    is_loopback,
+    path_segment,
+    retry_after,
+    secure_origin,
+)
 from kickcore.secret import Secret
 
 
@@ -73,6 +87,69 @@ def test_a_header_is_found_by_its_lower_case_name_and_the_first_one_counts() -> 
 def test_what_never_got_an_answer_says_how_far_it_came() -> None:
     assert Unreachable("refused", Sent.NO).sent == "no"
     assert [sent.value for sent in Sent] == ["no", "maybe", "yes"]
+
+
+def test_what_was_held_back_was_not_sent() -> None:
+    assert HELD_BACK.sent is Sent.NO
+
+
+# --- Retry-After
+
+
+def _asking(value: str | None, *others: tuple[str, str]) -> Response:
+    return Response(429, (*others, *(() if value is None else (("retry-after", value),))))
+
+
+def test_how_long_an_answer_asks_to_wait(vectors: Any) -> None:
+    listed = vectors("retry_after.json")
+    now = datetime.fromisoformat(listed["now"]).timestamp()
+    for case in listed["cases"]:
+        seconds = retry_after(_asking(case["value"]), now)
+        match case["seconds"]:
+            case "ignore":
+                assert seconds is None, case
+            case "give-up":
+                assert seconds is not None, case
+                assert seconds > listed["cap_seconds"], case
+            case wanted:
+                assert seconds == wanted, case
+
+
+def test_without_the_header_it_does_not_ask() -> None:
+    assert retry_after(_asking(None, ("date", "Wed, 14 Jan 2026 16:08:06 GMT")), 0.0) is None
+
+
+WHEN = "Wed, 14 Jan 2026 16:08:16 GMT"
+
+
+@pytest.mark.parametrize("when", [WHEN, "Wednesday, 14-Jan-26 16:08:16 GMT", "Wed Jan 14 16:08:16 2026", f" {WHEN}\t"])
+@pytest.mark.parametrize("skew", [-7 * 86400.0, -420.0, 0.0, 420.0, 7 * 86400.0])
+def test_a_date_is_measured_against_kicks_own_clock(when: str, skew: float) -> None:
+    now = datetime.fromisoformat("2026-01-14T16:08:06Z").timestamp() + skew
+    assert retry_after(_asking(when, ("date", "Wed, 14 Jan 2026 16:08:06 GMT")), now) == 10.0
+    assert retry_after(_asking(when, ("date", "Wed, 14 Jan 2026 16:09:06 GMT")), now) == 0.0
+    assert retry_after(_asking(when, ("date", "soon")), now) == max(10.0 - skew, 0.0)
+    assert retry_after(_asking(when), now) == max(10.0 - skew, 0.0)
+
+
+@given(st.text(max_size=80) | st.from_regex(r"[0-9 ,:+\-.GMTWedJan]{0,40}", fullmatch=True), st.floats(0, 4e9))
+def test_whatever_the_header_says_it_is_a_wait_or_nothing(value: str, now: float) -> None:
+    for response in (_asking(value), _asking(value, ("date", value)), _asking(WHEN, ("date", value))):
+        seconds = retry_after(response, now)
+        assert seconds is None or 0 <= seconds < 1e16
+
+
+@given(st.integers(0, 10**30))
+def test_a_number_is_that_many_seconds(seconds: int) -> None:
+    assert retry_after(_asking(str(seconds)), 0.0) == min(float(seconds), 1e15)
+    assert retry_after(_asking(f"{seconds:040}"), 0.0) == min(float(seconds), 1e15)
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2068, 1, 1)), st.integers(0, 100_000))  # noqa: DTZ001 - in GMT
+def test_a_date_is_the_time_until_then(instant: datetime, before: int) -> None:
+    whole = datetime.fromisoformat(f"{instant:%Y-%m-%dT%H:%M:%S}+00:00")
+    header = format_datetime(whole)
+    assert retry_after(_asking(header), whole.timestamp() - before) == before
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
