@@ -1,8 +1,7 @@
 """HTTP as values: what to send, what came back, and what became of a request that was never answered."""
 
 import re
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlencode, urlsplit
@@ -89,12 +88,29 @@ def retry_after(response: Response, now: float | None) -> float | None:
     return None if instant is None or since is None else max(instant - since, 0.0)
 
 
+# The three forms of RFC 9110, section 5.6.7. The standard library's parser brings in sockets before Python 3.13.
+_DATE: Final = re.compile(
+    r"(?:[a-z]{3}, |[a-z]+day, )(?P<day>\d\d)[ -](?P<month>[a-z]{3})[ -](?P<year>\d{4}|\d\d) (?P<time>[\d:]{8}) (?:gmt|\+0000)\Z"
+    r"|[a-z]{3} (?P<month2>[a-z]{3}) (?P<day2>[ \d]\d) (?P<time2>[\d:]{8}) (?P<year2>\d{4})\Z",
+    re.ASCII | re.IGNORECASE,
+)
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
 def _date(header: str) -> float | None:
-    try:
-        instant = parsedate_to_datetime(header[:64])
-    except (ValueError, TypeError, OverflowError):
+    found = _DATE.match(header)
+    if found is None:
         return None
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
+    day, month, year, time = (found[name] or found[name + "2"] for name in ("day", "month", "year", "time"))
+    # A year of two digits is of this century: no older date matters here.
+    number = int(year) if len(year) == 4 else 2000 + int(year)
+    try:
+        hour, minute, second = map(int, time.split(":"))
+        return datetime(
+            number, _MONTHS.index(month.lower()) + 1, int(day), hour, minute, second, tzinfo=UTC
+        ).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 HELD_BACK: Final = Unreachable("the group of requests was asked to wait", Sent.NO)

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from kickcore.api.call import USER, Call, call
-from kickcore.api.inputs import checked_id, checked_segment, checked_text, checked_uuid
+from kickcore.api.inputs import checked_id, checked_text, checked_uuid
 from kickcore.api.model import Model
 from kickcore.effects import Program
 from kickcore.errors import InvalidInput, NotSent
@@ -89,6 +89,6 @@ def delete_chat_message(message_id: str) -> Program[None]:
         answer=type(None),
         tokens=USER,
         needs=NEEDS["delete_chat_message"],
-        segments=(checked_segment("message_id", message_id),),
+        segments=(checked_uuid("message_id", message_id),),
     )
     yield from call(asked)

@@ -93,9 +93,9 @@ def checked_flag(parameter: str, value: object) -> bool:
 
 
 def checked_segment(parameter: str, value: str) -> str:
-    """A text that can stand in a path: 1 to 128 visible ASCII characters, and not a dot or two."""
+    """An id as text: 1 to 128 visible ASCII characters, no comma (which would make a list of it), not a dot or two."""
     text = checked_text(parameter, value, 1, 128)
-    if text in {".", ".."} or not text.isascii() or not text.isprintable() or " " in text:
+    if text in {".", ".."} or not text.isascii() or not text.isprintable() or set(text) & {" ", ","}:
         raise InvalidInput(f"{parameter} is an id, not {cleaned(text, 60)!r}", parameter=parameter)
     return text
 

@@ -170,22 +170,10 @@ def test_a_message_is_deleted_by_its_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message_id", "segment"),
-    [
-        ("a/b", "a%2Fb"),
-        ("../../users", "..%2F..%2Fusers"),
-        ("a?b=c", "a%3Fb%3Dc"),
-        ("a#b", "a%23b"),
-        ("a%2Fb", "a%252Fb"),
-        ("%2e%2e", "%252e%252e"),
-        ("a\\b", "a%5Cb"),
-        ("...", "..."),
-    ],
+    "message_id", ["a/b", "../../users", "a?b=c", "a#b", "a%2Fb", "%2e%2e", "a\\b", "...", "chat.message.sent"]
 )
-def test_an_odd_message_id_cannot_leave_its_place_in_the_path(message_id: str, segment: str) -> None:
-    _, request = exchange(delete_chat_message(message_id), Response(204))
-    assert request.url == f"{URL}/{segment}"
-    assert request.query == ()
+def test_a_message_id_that_could_leave_its_place_in_the_path_is_refused(message_id: str) -> None:
+    assert refusal(delete_chat_message(message_id)).parameter == "message_id"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import yaml
 from contract import CLAIM, LOCAL, PAGED, REDEMPTIONS, ROWS, ULID, Row, carried_out, full_world
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from openapi_core import OpenAPI
 from openapi_core.datatypes import RequestParameters
@@ -24,6 +26,7 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 from worlds import APP, World
 
 from kickcore import KickClient
+from kickcore.api.events import EventName
 from kickcore.api.plan import FREE
 from kickcore.effects import Consent, Send
 from kickcore.errors import InvalidInput, KickError, MissingScopes
@@ -414,3 +417,58 @@ def test_the_checker_refuses(name: str) -> None:
     request, why = WRONG[name]
     with pytest.raises(Unlike, match=why):
         check(request)
+
+
+# --- Whatever is passed
+
+_ANY = (
+    st.none()
+    | st.booleans()
+    | st.integers(-1, 2**64)
+    | st.floats()
+    | st.text(max_size=30)
+    | st.sampled_from(
+        [CLAIM, ULID, "", "user", "bot", "pending", "viewer_count", "a,b", "#00e701", "../x", "\ud800", "x" * 600]
+    )
+    | st.uuids().map(str)
+)
+_ARGUMENT = _ANY | st.lists(_ANY, max_size=60) | st.dictionaries(st.text(max_size=30), st.text(max_size=5), max_size=3)
+_LIKELY = {
+    int: st.integers(-2, 400) | st.integers(),
+    str: st.text(max_size=40)
+    | st.sampled_from([*(name.value for name in EventName), "en", "pending", "abc", "#123abc", ULID]),
+}
+
+
+def _arguments(method: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Arguments for a method: of the kind that it asks for, or of any other."""
+    parameters = list(inspect.signature(getattr(KickClient, method)).parameters.values())[1:]
+    drawn: dict[str, st.SearchStrategy[Any]] = {}
+    for parameter in parameters:
+        shown = str(parameter.annotation)
+        one = _LIKELY[int] if "int" in shown else st.booleans() if "bool" in shown else _LIKELY[str]
+        likely = st.lists(one, min_size=1, max_size=30) if "Iterable" in shown else one
+        drawn[parameter.name] = likely | _ARGUMENT
+    required = {p.name: drawn[p.name] for p in parameters if p.default is p.empty}
+    optional = {p.name: drawn[p.name] for p in parameters if p.default is not p.empty}
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+@pytest.mark.parametrize("method", sorted(NEEDS.keys() | FREE))
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_argument_gives_a_described_request_or_a_clear_error_before_sending(
+    method: str, data: st.DataObject
+) -> None:
+    world = full_world()
+    arguments = data.draw(_arguments(method))
+    try:
+        _ = carried_out(Row(method, (), arguments, ()), world)
+    except InvalidInput:
+        assert not any(isinstance(effect, Send) for effect in world.log)
+    except KickError:
+        # Made-up answers are empty; what becomes of them does not matter here.
+        pass
+    for effect in world.log:
+        if isinstance(effect, Send):
+            _ = check(effect.request)
