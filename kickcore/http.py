@@ -90,7 +90,8 @@ def retry_after(response: Response, now: float | None) -> float | None:
 
 # The three forms of RFC 9110, section 5.6.7. The standard library's parser brings in sockets before Python 3.13.
 _DATE: Final = re.compile(
-    r"(?:[a-z]{3}, |[a-z]+day, )(?P<day>\d\d)[ -](?P<month>[a-z]{3})[ -](?P<year>\d{4}|\d\d) (?P<time>[\d:]{8}) (?:gmt|\+0000)\Z"
+    r"(?:[a-z]{3}, |[a-z]+day, )(?P<day>\d\d)[ -](?P<month>[a-z]{3})[ -](?P<year>\d{4}|\d\d) (?P<time>[\d:]{8})"
+    r" (?:gmt|\+0000)\Z"
     r"|[a-z]{3} (?P<month2>[a-z]{3}) (?P<day2>[ \d]\d) (?P<time2>[\d:]{8}) (?P<year2>\d{4})\Z",
     re.ASCII | re.IGNORECASE,
 )
