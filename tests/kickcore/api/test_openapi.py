@@ -158,15 +158,13 @@ def check(request: Request) -> str:
 def _check_query(wire: Wire, operation: dict[str, Any]) -> None:
     declared = {each["name"]: each for each in operation.get("parameters", ()) if each["in"] == "query"}
     counts = Counter(name for name, _ in wire.query)
-    for name, value in wire.query:
+    for name, _ in wire.query:
         if name not in declared:
             raise Unlike(f"no query parameter is called {name}")
         is_list = declared[name]["schema"]["type"] == "array"
         is_repeated = is_list and declared[name].get("explode", True)
         if counts[name] > 1 and not is_repeated:
             raise Unlike(f"{name} must not be repeated")
-        if is_repeated and "," in value:
-            raise Unlike(f"{name} is repeated, and not separated by commas")
 
 
 def _check_token(wire: Wire, operation: dict[str, Any]) -> None:
@@ -288,6 +286,7 @@ def test_every_parameter_is_given_in_some_row(method: str) -> None:
 
 LISTS: dict[str, dict[str, list[Any]]] = {
     "fetch_users": {"id": [4809577, 2408714]},
+    # A text may hold a comma of its own, so that only the list read back tells one that was not repeated.
     "fetch_channels": {"slug": ["scorfly", "x" * 25]},
     "fetch_livestreams": {"category_id": [*range(1, 26)], "language_code": ["en", "pt-BR"]},
     "fetch_user_livestreams": {"user_id": [123]},
@@ -364,7 +363,6 @@ def _with(request: Request, **members: str) -> Request:
 WRONG: dict[str, tuple[Request, str]] = {
     "another query name": (_get("/users", ("user_id", "1")), "called user_id"),
     "a list by commas that is to be repeated": (_get("/users", ("id", "1,2")), "integer type: 1,2"),
-    "texts by commas that are to be repeated": (_get("/channels", ("slug", "a,b")), "not separated by commas"),
     "a list repeated that is to be separated by commas": (
         Request("GET", "https://api.kick.com/public/v2/categories", (("id", "1"), ("id", "2")), AT),
         "id must not be repeated",

@@ -377,6 +377,14 @@ def test_whoever_comes_while_the_longest_wait_is_on_waits_with_the_group(drawn: 
     assert others == [None]
 
 
+def test_the_longest_wait_is_not_too_long_because_an_instant_is_rounded() -> None:
+    world = answered_by(DONE, policy=Policy(longest_wait=0.7))
+    world.pacing.hold_back("GET /x", world.now + 0.7)
+    assert (world.now + 0.7) - world.now > 0.7
+    assert world.run(call(_call())) is None
+    assert len(world.slept) == 1
+
+
 def test_somebody_elses_wait_is_waited_before_anything_is_sent() -> None:
     world = answered_by(DONE)
     world.pacing.hold_back("GET /x", world.now + 7)
