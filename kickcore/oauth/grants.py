@@ -7,6 +7,7 @@ in the form, a token to be revoked in the query.
 import json
 import re
 from typing import Any, Final, cast
+from urllib.parse import quote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,6 +32,8 @@ TOKEN_TIMEOUT: Final = 15.0
 """Seconds for a whole exchange with the identity host."""
 TOKEN_LIMIT: Final = 64 * 1024
 """Bytes of an answer of the identity host."""
+
+SHORTEST_SECRET: Final = 6
 
 # RFC 6750, section 2.1 (b64token), and what else fits into a header without harm; a bound on the length.
 _BEARER: Final = re.compile(r"[\x21-\x7E]{1,8192}\Z", re.ASCII)
@@ -84,18 +87,24 @@ class Grant(Struct, frozen=True):
 
 
 def read_grant(
-    answer: Response | Unreachable, asked_at: float, before: Token | None, asked: tuple[str, ...] | None = None
+    answer: Response | Unreachable,
+    asked_at: float,
+    before: Token | None,
+    asked: tuple[str, ...] | None = None,
+    *,
+    sent: Request | None = None,
 ) -> Grant:
     """Read an answer of the token endpoint.
 
     `asked_at` is when the request began: a life counts from there. `before` is the token that is being refreshed: its
     refresh token and scope stay where the answer gives no others. `asked` are the scopes asked for.
+    `sent` is the request: an error text that repeats a secret of it, or one of the answer's own, is shown without.
     """
     if isinstance(answer, Unreachable):
         return Grant(problem=_unreachable(answer, before))
     members = _members(answer.body)
     if answer.status >= 300 or members is None or _error(members):
-        return Grant(problem=_refusal(answer, members, before))
+        return Grant(problem=_refusal(answer, members, before, sent))
     refresh = bearer(members.get("refresh_token")) or (before.refresh_token if before else None)
     access = bearer(members.get("access_token"))
     kind = members.get("token_type", "Bearer")
@@ -104,7 +113,8 @@ def read_grant(
     if access is None:
         flaw = "it holds no access token that could be sent"
     elif not isinstance(kind, str) or kind.lower() != "bearer":
-        flaw = f"its token type is {cleaned(str(kind), 40)!r}, not Bearer"
+        # Not shown: a server that mixes up its members may have put a token there.
+        flaw = "its token type is not Bearer"
     if flaw is None:
         return Grant(Token(access, asked_at + lifetime(members.get("expires_in")), asked_at, refresh, scope))
     kept = None if refresh is None else Token(None, asked_at, asked_at, refresh, scope)
@@ -149,7 +159,7 @@ def _unreachable(answer: Unreachable, before: Token | None) -> KickError:
     )
 
 
-def _refusal(answer: Response, members: dict[str, Any] | None, before: Token | None) -> KickError:
+def _refusal(answer: Response, members: dict[str, Any] | None, before: Token | None, sent: Request | None) -> KickError:
     """Decide by `error`, never by 400 against 401; a 5xx and the firewall's 403 say nothing about the grant."""
     error = _error(members) if members else ""
     operation = "POST /oauth/token"
@@ -157,7 +167,7 @@ def _refusal(answer: Response, members: dict[str, Any] | None, before: Token | N
         text = f"the identity host cannot help now (status {answer.status}); tokens are as they were, try again later"
         return ServerError(text, status=answer.status, operation=operation)
     if error:
-        return _by_code(error, answer.status, members or {}, before)
+        return _by_code(error, answer.status, members or {}, before, sent)
     if members and members.get("error"):
         return OAuthError("the identity host refused without a code", error="", description="", status=answer.status)
     if answer.status >= 300:
@@ -171,8 +181,20 @@ def _refusal(answer: Response, members: dict[str, Any] | None, before: Token | N
     return TokenResponseError("Kick's token endpoint answered with something that is no token; tokens are as they were")
 
 
-def _by_code(error: str, status: int, members: dict[str, Any], before: Token | None) -> KickError:
-    code, description = cleaned(error, 80), cleaned(str(members.get("error_description") or ""))
+def _without_secrets(text: str, members: dict[str, Any], sent: Request | None) -> str:
+    """A text of the server's, without what must not be seen: it may repeat what was sent, or what it grants."""
+    texts = [value.reveal() for _, value in (sent.form if sent else ()) if isinstance(value, Secret)]
+    texts += [text for text in (members.get("access_token"), members.get("refresh_token")) if isinstance(text, str)]
+    for secret in sorted(texts, key=len, reverse=True):
+        # What is shorter is no secret, and would only take letters out of words.
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, "…").replace(quote(secret, safe=""), "…")
+    return text
+
+
+def _by_code(error: str, status: int, members: dict[str, Any], before: Token | None, sent: Request | None) -> KickError:
+    code = cleaned(_without_secrets(error, members, sent), 80)
+    description = cleaned(_without_secrets(str(members.get("error_description") or ""), members, sent))
     told = f"{code}: {description}" if description else code
     if error == "invalid_grant" and before is not None:
         return ReauthorizationRequired(

@@ -96,11 +96,13 @@ def _renew(action: FetchAppToken | RefreshToken) -> Body[Token]:
     if not isinstance(again, FetchAppToken | RefreshToken):
         return (yield from carry_out(again))
     if isinstance(again, RefreshToken) and held is not None and held.refresh_token is not None:
-        answer = yield from Send(refresh_request(app, held.refresh_token))
-        grant = read_grant(answer, now, held)
+        request = refresh_request(app, held.refresh_token)
+        answer = yield from Send(request)
+        grant = read_grant(answer, now, held, sent=request)
     else:
-        answer = yield from Send(client_credentials_request(app))
-        grant = read_grant(answer, now, None)
+        request = client_credentials_request(app)
+        answer = yield from Send(request)
+        grant = read_grant(answer, now, None, sent=request)
     if isinstance(grant.problem, ReauthorizationRequired):
         after = _after_invalid_grant(action.slot, held, now, grant.problem)
     else:
@@ -170,8 +172,12 @@ def _exchange(action: ExchangeCode) -> Body[Token]:
     # First, because a store that cannot be read must not come between an exchange and its result.
     stored = yield from LoadToken(action.slot, reread=True)
     now = yield from Now()
-    answer = yield from Send(exchange_request(app, action.code, action.verifier, action.redirect_uri))
-    kept = _keep(action.slot, read_grant(answer, now, None, action.scopes), stored.version if stored else "")
+    request = exchange_request(app, action.code, action.verifier, action.redirect_uri)
+    answer = yield from Send(request)
+    grant = read_grant(answer, now, None, action.scopes, sent=request)
+    kept = _keep(action.slot, grant, stored.version if stored else "")
+    # A problem would hold it, by its traceback.
+    del grant
     return (yield from kept)
 
 

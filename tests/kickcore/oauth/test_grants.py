@@ -33,7 +33,7 @@ from kickcore.oauth.grants import (
     refresh_request,
     revoke_request,
 )
-from kickcore.oauth.tokens import DEFAULT_LIFE, LONGEST_LIFE, Token
+from kickcore.oauth.tokens import DEFAULT_LIFE, LONGEST_LIFE, App, Token
 from kickcore.secret import Secret
 
 TESTS = Path(__file__).parents[2]
@@ -280,6 +280,20 @@ def test_a_new_refresh_token_is_never_lost(refresh: str, others: dict[str, Any],
     if grant.problem is not None:
         assert grant.token.access_token is None
         assert refresh not in str(grant.problem) or len(refresh) < 20
+
+
+@pytest.mark.parametrize("member", ["error", "error_description"])
+@pytest.mark.parametrize("error", ["invalid_client", "invalid_request", "x"])
+def test_an_error_that_repeats_a_secret_does_not_show_it(error: str, member: str) -> None:
+    sent = exchange_request(
+        App("CID", Secret("hush/secret")), Secret("hush-code"), Secret("hush" * 11), "http://127.0.0.1:3000/callback"
+    )
+    said = "you sent hush/secret, hush%2Fsecret, hush-code and " + "hush" * 11 + "; have hush-granted"
+    members = {"error": error, "refresh_token": "hush-granted", member: said}
+    problem = read_grant(Response(400, (), json.dumps(members).encode()), 0.0, None, sent=sent).problem
+    assert isinstance(problem, OAuthError)
+    assert "hush" not in f"{problem} {problem.error} {problem.description}"
+    assert "you sent …" in str(problem)
 
 
 @given(st.text(st.characters()))
