@@ -2,14 +2,12 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from kickcore.api.page import Page
-from kickcore.errors import BadResponse
+from kickcore.api.paging import following
 
 T = TypeVar("T")
-
-MOST_PAGES: Final = 10_000
 
 
 class Flow(Generic[T]):
@@ -45,16 +43,7 @@ class Flow(Generic[T]):
     async def _turn_page(self) -> None:
         page = await self._fetch(self._cursor)
         self._items.extend(page)
-        cursor = page.next_cursor
-        if cursor is not None and (cursor in self._seen or len(self._seen) >= MOST_PAGES):
-            self._is_last = True
-            raise BadResponse(
-                "Kick's pages do not end: a cursor came back that was used before, or there are more than "
-                f"{MOST_PAGES} pages; what came before is complete",
-                status=200,
-                operation="paging",
-            )
-        self._is_last = cursor is None
-        if cursor is not None:
-            self._seen.add(cursor)
-            self._cursor = cursor
+        # If Kick leads in a circle, this was the last page.
+        self._is_last = True
+        self._cursor = following(page.next_cursor, self._seen)
+        self._is_last = self._cursor is None

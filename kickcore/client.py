@@ -94,8 +94,10 @@ class KickClient:
         on_notice: Callable[[Notice], None] | None = None,
     ) -> None:
         secret = client_secret if isinstance(client_secret, Secret) else Secret(_text("client_secret", client_secret))
-        _check_parts(store, http, browser)
-        app = checked_app(App(_text("client_id", client_id), secret, api_url, id_url, policy=policy or Policy()))
+        _check_parts(store, http, browser, on_notice)
+        app = checked_app(
+            App(_text("client_id", client_id), secret, api_url, id_url, policy=Policy() if policy is None else policy)
+        )
         tokens = RememberedTokens(FileStore() if store is None else store)
         pacing = Pacing(time.time)
         transport = HttpTransport(http, pacing.gate)
@@ -183,7 +185,8 @@ class KickClient:
         if paste is not None:
             live = live.showing(Pasted(paste))
         elif show_url is not None:
-            live = live.showing(Loopback(show_url=show_url))
+            own = live.browser
+            live = live.showing(own.telling(show_url) if isinstance(own, Loopback) else Loopback(show_url=show_url))
         done = await run(login.authenticate(scopes, port, redirect_uri, timeout), live, live)
         if done.missing:
             text = f"the user did not grant {', '.join(done.missing)}; calls that need it are refused before sending"
@@ -208,13 +211,9 @@ class KickClient:
         say `save=True` to have them kept in the client's store. Raises `ConfigError` for what is no token.
         """
         now = time.time()
-        granted = (
-            None
-            if scope is None
-            else parse_scope(scope)
-            if isinstance(scope, str)
-            else checked_scopes(scope, known_only=False)
-        )
+        granted = None
+        if scope is not None:
+            granted = parse_scope(scope) if isinstance(scope, str) else checked_scopes(scope, known_only=False)
         token = Token(
             _token("access_token", access_token),
             now + lifetime(expires_in),
@@ -269,7 +268,7 @@ class KickClient:
         return f"<KickClient {self._live.app.client_id!r}{account}{', closed' if self._live.is_closed else ''}>"
 
 
-def _check_parts(store: object, http: object, browser: object) -> None:
+def _check_parts(store: object, http: object, browser: object, on_notice: object) -> None:
     """What is put together here is used much later, and by then nobody would know where it came from."""
     if store is not None and not all(hasattr(store, name) for name in ("load", "save", "drop", "hold")):
         raise ConfigError(f"store is a TokenStore such as FileStore(directory), not {type(store).__name__}")
@@ -277,6 +276,8 @@ def _check_parts(store: object, http: object, browser: object) -> None:
         raise ConfigError(f"http is an httpx2.AsyncClient, not {type(http).__name__}")
     if browser is not None and not callable(browser):
         raise ConfigError(f"browser is a function that takes a Consent, not {type(browser).__name__}")
+    if on_notice is not None and not callable(on_notice):
+        raise ConfigError(f"on_notice is a function that takes a Notice, not {type(on_notice).__name__}")
 
 
 def _text(name: str, value: object) -> str:

@@ -32,7 +32,7 @@ LIMITS = {
     "fetch_users": f"{users.BATCH} ids a request, more are split",
     "fetch_channel": _USER_FILTERS,
     "fetch_channels": f"{channels.BATCH} a request, more are split; {_USER_FILTERS}",
-    "update_channel": f"title: {channels.TITLE_LENGTH} characters; 10 tags",
+    "update_channel": f"title: {channels.STREAM_TITLE_LENGTH} characters; 10 tags",
     "fetch_livestreams": f"{_PAGED}; 25 categories, 25 languages",
     "livestreams": f"{_PAGED}; 25 categories, 25 languages",
     "fetch_user_livestreams": f"{livestreams.BATCH} ids a request, more are split",

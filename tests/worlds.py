@@ -241,18 +241,34 @@ def user_world(kick: Kick | None = None, policy: Policy | None = None) -> World:
     return world
 
 
-def exchange(program: Program[T], answer: Any) -> tuple[T, Request]:
+def granting(scope: str) -> World:
+    """The same, of a user who has granted just what is needed."""
+    world = user_world()
+    world.log_in(scope=scope)
+    return world
+
+
+def exchange(program: Program[T], answer: Any, scope: str = ALL_SCOPES) -> tuple[T, Request]:
     """Run a program of one request in a world where all is well: its value, and the request that it sent.
 
-    `answer` is a `Response`, or the `data` of a good one.
+    `answer` is a `Response`, or the `data` of a good one; `scope` is what the user has granted.
     """
-    world = user_world()
+    world = granting(scope)
     response = answer if isinstance(answer, Response) else json_response({"data": answer, "message": "OK"})
     world.kick.api = lambda _: response
     world.kick.scripted.append(response)
     value = world.run(program)
     (request,) = world.sent
     return value, request
+
+
+GONE: Any = object()
+"""In the place of a member's value: the member is not there."""
+
+
+def changed(row: dict[str, Any], member: str, value: Any) -> dict[str, Any]:
+    """A row with one member changed, or taken out."""
+    return {name: given for name, given in (row | {member: value}).items() if given is not GONE}
 
 
 def refusal(program: Program[Any]) -> InvalidInput:

@@ -7,14 +7,14 @@ from typing import Final
 import h11
 from msgspec import Struct
 
-from kickcore.oauth.callback import BROKEN, Answer, Page, Refused
+from kickcore.oauth.callback import BROKEN, Answer, BrowserPage, Refused
 
 LONGEST_LINE: Final = 8 * 1024
 LONGEST_HEADERS: Final = 16 * 1024
 MOST_HEADERS: Final = 100
 
-LINE_TOO_LONG: Final = Answer(414, Page.NOT_OURS, refused=Refused.BROKEN)
-HEADERS_TOO_LARGE: Final = Answer(431, Page.NOT_OURS, refused=Refused.BROKEN)
+LINE_TOO_LONG: Final = Answer(414, BrowserPage.NOT_OURS, refused=Refused.BROKEN)
+HEADERS_TOO_LARGE: Final = Answer(431, BrowserPage.NOT_OURS, refused=Refused.BROKEN)
 
 _REQUEST_LINE: Final = re.compile(rb"[^ ]+ [^ ]+ HTTP/1\.[0-9]")
 _BARE_NEWLINE: Final = re.compile(rb"(?<!\r)\n")
@@ -82,7 +82,7 @@ def _headers(status: int, length: int) -> list[tuple[str, str]]:
     ]
 
 
-def _html(page: Page) -> bytes:
+def _html(page: BrowserPage) -> bytes:
     text = escape(page.value, quote=False)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Login with Kick</title></head>'

@@ -16,13 +16,17 @@ from kickcore.oauth.callback import Callback, checked_redirect_uri, is_local, re
 class Loopback:
     """Answers `Consent` with the browser on this machine.
 
-    `open_url` opens the authorization page. If it gives False, raises, or takes more than ten seconds, the URL goes to
-    `show_url`, by default a line on standard error; the wait goes on.
+    `open_url` opens the authorization page. If it gives False or raises, or if nobody has come back after ten seconds,
+    the URL goes to `show_url`, by default a line on standard error; the wait goes on.
     """
 
     def __init__(self, open_url: OpenUrl = open_system_browser, show_url: ShowUrl | None = None) -> None:
         self._open_url = open_url
         self._show_url = show_url or show_on_stderr
+
+    def telling(self, show_url: ShowUrl) -> "Loopback":
+        """The same with another way to show the URL."""
+        return Loopback(self._open_url, show_url)
 
     async def __call__(self, consent: Consent) -> Callback:
         """How the user's visit ended.

@@ -12,10 +12,10 @@ LARGEST_BODY: Final = 1024 * 1024
 """Bytes of a request's body; a larger one is answered with 413."""
 MOST_FIELDS: Final = 1000
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIScope: TypeAlias = MutableMapping[str, Any]
+ASGIMessage: TypeAlias = MutableMapping[str, Any]
+ASGIReceive: TypeAlias = Callable[[], Awaitable[ASGIMessage]]
+ASGISend: TypeAlias = Callable[[ASGIMessage], Awaitable[None]]
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _TOO_LARGE: Final = Response(413)
@@ -32,7 +32,7 @@ class SandboxApp:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
         """Take part in one lifespan or answer one HTTP request. Raises `ValueError` for other kinds, as ASGI asks."""
         match scope["type"]:
             case "lifespan":
@@ -42,7 +42,7 @@ class SandboxApp:
             case kind:
                 raise ValueError(f"the sandbox speaks http, not {kind}")
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _http(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
         body = await _body(receive)
         if body is None:
             return
@@ -54,7 +54,7 @@ class SandboxApp:
             await _answer(answer, send)
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
+async def _lifespan(receive: ASGIReceive, send: ASGISend) -> None:
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
@@ -62,7 +62,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-async def _body(receive: Receive) -> bytes | None:
+async def _body(receive: ASGIReceive) -> bytes | None:
     """The body, not much more of it than allowed; None if the client went away."""
     body = bytearray()
     while True:
@@ -74,7 +74,7 @@ async def _body(receive: Receive) -> bytes | None:
             return bytes(body)
 
 
-def read_request(scope: Scope, body: bytes) -> Request | Response:
+def read_request(scope: ASGIScope, body: bytes) -> Request | Response:
     """An ASGI scope and body as a `Request`, or the 400 that an unreadable one gets."""
     headers = _headers(scope["headers"])
     target: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -110,7 +110,7 @@ def _bearer(authorization: str) -> Secret | None:
     return Secret(token.strip()) if kind.lower() == "bearer" and token.strip() else None
 
 
-async def _answer(response: Response, send: Send) -> None:
+async def _answer(response: Response, send: ASGISend) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
     if response.status != 204:
         headers.append((b"content-length", str(len(response.body)).encode()))
@@ -118,7 +118,7 @@ async def _answer(response: Response, send: Send) -> None:
     await send({"type": "http.response.body", "body": response.body})
 
 
-async def _break_off(send: Send) -> None:
+async def _break_off(send: ASGISend) -> None:
     # ASGI has no word for dropping a connection; an answer shorter than it said makes the server do it.
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"", "more_body": True})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from anyio import CancelScope
 
-from interpreters.sandbox.asgi import Receive, SandboxApp, Scope, Send
+from interpreters.sandbox.asgi import ASGIReceive, ASGIScope, ASGISend, SandboxApp
 from interpreters.sandbox.shell import Sandbox
 from kickcore.errors import KickError
 
@@ -34,7 +34,7 @@ class _Interruptible:
         self._scopes: set[CancelScope] = set()
         self._deadline = float("inf")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

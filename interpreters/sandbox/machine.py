@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 from interpreters.sandbox.faults import paced, struck, with_extra_members
 from interpreters.sandbox.oauth.issuing import live_token
 from interpreters.sandbox.routes import ID_ROUTES, ROUTES, Route
-from interpreters.sandbox.wire import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, Call, Refusal, Step, without_data
+from interpreters.sandbox.wire import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, Incoming, Refusal, Step, without_data
 from interpreters.sandbox.world import Access, World
 from kickcore.http import Request
 from kickcore.oauth.scopes import missing_scopes
@@ -53,7 +53,7 @@ def _api(world: World, request: Request, now: float, path: str) -> Step:
             raise Refusal(NOT_FOUND)
         route, parts = found
         world, fault = paced(world, f"{route.method} {route.template}", now)
-        return Step(world, fault) if fault is not None else route.answer(Call(world, request, now, token, parts))
+        return Step(world, fault) if fault is not None else route.answer(Incoming(world, request, now, token, parts))
     except Refusal as refusal:
         nulls_data = found is not None and found[0].nulls_data
         return Step(world, without_data(refusal.response) if nulls_data else refusal.response)

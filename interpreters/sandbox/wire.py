@@ -31,7 +31,7 @@ class Step(Struct, frozen=True):
     events: tuple[Struct, ...] = ()
 
 
-class Call(Struct, frozen=True):
+class Incoming(Struct, frozen=True):
     """A request that may be answered: its token is alive, of a kind that may ask this, and has the scopes.
 
     `parts` are the variable segments of the path, decoded, in order.
@@ -44,7 +44,7 @@ class Call(Struct, frozen=True):
     parts: tuple[str, ...] = ()
 
 
-Endpoint: TypeAlias = Callable[[Call], Step]
+Endpoint: TypeAlias = Callable[[Incoming], Step]
 IdEndpoint: TypeAlias = Callable[[World, Request, float], Step]
 
 

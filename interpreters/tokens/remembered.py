@@ -82,11 +82,10 @@ class RememberedTokens:
     async def _look(self, slot: Slot, before: _Held | None) -> Stored | None:
         try:
             stored = await self.store.load(slot)
-        except Exception as error:  # as above
+        except Exception as error:
             if before is None:
                 raise
-            # What is in memory is good, whatever became of the store.
-            _ = _not_saved(str(error))
+            _ = _not_saved(_told(error))
             return self._now_held(slot)
         if self._held.get(slot) is not before:
             # A token was put here while the store was read; it is newer than what was read.
@@ -127,7 +126,7 @@ class RememberedTokens:
         try:
             outcome = await self.store.save(slot, held.token, held.version)
         except Exception as error:  # noqa: BLE001 - whatever a store fails with, the token is good
-            reason = f"{type(error).__name__}: {error}"
+            reason = _told(error)
         else:
             if isinstance(outcome, Saved):
                 held.version, held.unsaved = outcome.version, None
@@ -175,7 +174,7 @@ class RememberedTokens:
                 if held is not None and held.unsaved is not None:
                     _ = await self._save_again(slot, held)
         except StoreError as error:
-            _ = _not_saved(str(error))
+            _ = _not_saved(_told(error))
 
     async def flush(self) -> None:
         """Try once more to store what is held in memory only."""
@@ -213,6 +212,11 @@ class RememberedTokens:
         else:
             async with self.store.hold(slot):
                 yield
+
+
+def _told(error: Exception) -> str:
+    """Why a store failed. Of a store that is not ours only the kind: its text may hold what it was to store."""
+    return str(error) if isinstance(error, StoreError | OSError) else type(error).__name__
 
 
 def _not_saved(reason: str) -> NotSaved:

@@ -28,7 +28,7 @@ from kickcore.secret import Secret
 BATCH: Final = 50
 """Ids or slugs a request."""
 SLUG_LENGTH: Final = 25
-TITLE_LENGTH: Final = 500
+STREAM_TITLE_LENGTH: Final = 500
 """Characters; Kick states no limit, this one only keeps accidents away."""
 
 _OPERATION: Final = "GET /public/v1/channels"
@@ -136,7 +136,7 @@ def update_channel(
     if category_id is not None:
         changes["category_id"] = checked_range("category_id", category_id, 1, 2**64 - 1)
     if stream_title is not None:
-        changes["stream_title"] = checked_text("stream_title", stream_title, 1, TITLE_LENGTH)
+        changes["stream_title"] = checked_text("stream_title", stream_title, 1, STREAM_TITLE_LENGTH)
     if custom_tags is not None:
         if isinstance(custom_tags, str):
             raise InvalidInput("custom_tags is a list of texts, not one text", parameter="custom_tags")

@@ -85,7 +85,7 @@ async def read_livestreams(scene: Scene) -> str:
     return ", ".join(f"{live.channel.slug} ({live.viewer_count})" for live in (*page, *rest) if live.channel)
 
 
-async def log_in(scene: Scene) -> str:
+async def log_a_user_in(scene: Scene) -> str:
     """Log a user in: authorization code with PKCE, a real callback listener, and a browser that clicks by itself"""
     login = await scene.client.authenticate(scopes=[Scope.USER_READ, Scope.CHAT_WRITE], port=scene.port, timeout=10)
     check(set(login.granted) == {Scope.USER_READ, Scope.CHAT_WRITE}, "other scopes were granted")
@@ -132,7 +132,7 @@ async def refuse_early(scene: Scene) -> str:
     raise NotAsTold("the call was not refused")
 
 
-async def log_out(scene: Scene) -> str:
+async def log_the_user_out(scene: Scene) -> str:
     """Log out: both tokens are revoked, and forgotten"""
     await scene.client.logout()
     check(scene.seen("POST /oauth/revoke") == 2, "not both tokens were revoked")
@@ -145,11 +145,11 @@ STEPS: Final[tuple[Step, ...]] = (
     read_a_user,
     read_a_channel,
     read_livestreams,
-    log_in,
+    log_a_user_in,
     send_a_message,
     renew_once,
     refuse_early,
-    log_out,
+    log_the_user_out,
 )
 
 

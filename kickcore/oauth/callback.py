@@ -55,7 +55,7 @@ Callback: TypeAlias = Granted | Denied | ForeignIssuer
 """How the user's visit to the authorization page ended."""
 
 
-class Page(StrEnum):
+class BrowserPage(StrEnum):
     """What the browser is shown. Fixed texts: nothing from a request is ever put into a page."""
 
     DONE = "Kick sent you back. You can close this window and return to the program."
@@ -67,13 +67,13 @@ class Answer(Struct, frozen=True):
     """What to answer a request on the callback address, and the end of the flow if it is one."""
 
     status: int
-    page: Page
+    page: BrowserPage
     end: Callback | None = None
     refused: Refused | None = None
 
 
 def _turned_away(status: int, why: Refused) -> Answer:
-    return Answer(status, Page.NOT_OURS, refused=why)
+    return Answer(status, BrowserPage.NOT_OURS, refused=why)
 
 
 BROKEN: Final = _turned_away(400, Refused.BROKEN)
@@ -149,12 +149,12 @@ def answer_request(
     said = read_callback(query.partition("#")[0], state, issuer)
     match said:
         case Granted():
-            return Answer(200, Page.DONE, said)
+            return Answer(200, BrowserPage.DONE, said)
         case Denied():
             status = 400 if _has_code(query) else 200
-            return Answer(status, Page.NOT_DONE, said)
+            return Answer(status, BrowserPage.NOT_DONE, said)
         case ForeignIssuer():
-            return Answer(400, Page.NOT_DONE, said)
+            return Answer(400, BrowserPage.NOT_DONE, said)
         case Refused():
             return _turned_away(400, said)
 

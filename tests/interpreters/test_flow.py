@@ -2,8 +2,9 @@
 
 import pytest
 
-from interpreters.flow import MOST_PAGES, Flow
+from interpreters.flow import Flow
 from kickcore.api.page import Page
+from kickcore.api.paging import MOST_PAGES
 from kickcore.errors import BadResponse
 
 PAGES = {None: Page((1, 2), "b"), "b": Page((), "c"), "c": Page((3,), "d"), "d": Page((4,), None)}

@@ -31,6 +31,7 @@ from kickcore.errors import (
     InvalidInput,
     LoginInProgress,
     LoginRequired,
+    LoginTimeout,
     MissingScopes,
     NotFound,
     ReauthorizationRequired,
@@ -506,6 +507,32 @@ def test_a_token_that_is_no_token_is_refused_without_showing_it() -> None:
         assert "X: 1" not in str(refused.value)
     with pytest.raises(ConfigError, match="refresh_token"):
         client.set_user_token("good", "b a d")
+
+
+async def test_the_url_is_shown_beside_a_browser_of_ones_own(kick: Sandbox, port: int) -> None:
+    opened: list[str] = []
+    shown: list[str] = []
+
+    async def open_url(url: str) -> bool:
+        opened.append(url)
+        return False
+
+    async with client_of(kick, browser=Loopback(open_url)) as client:
+        with pytest.raises(LoginTimeout):
+            await client.authenticate([Scope.USER_READ], port, timeout=0.1, show_url=shown.append)
+    assert len(opened) == 1
+    assert shown == opened
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"policy": {}}, {"policy": "none"}, {"on_notice": 5}, {"store": "folder"}, {"http": "client"}, {"browser": 5}],
+    ids=str,
+)
+def test_parts_that_do_not_fit_are_refused_at_once(options: dict[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(ConfigError, match=name):
+        KickClient("i", "s", **options)
 
 
 def test_one_client_serves_one_event_loop_after_another(folder: Path) -> None:

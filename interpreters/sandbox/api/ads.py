@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from interpreters.sandbox.reading import body_as
 from interpreters.sandbox.records import AdBreak, Ads
-from interpreters.sandbox.wire import Call, Refusal, Step, encoded, ok, refused_with, rfc3339
+from interpreters.sandbox.wire import Incoming, Refusal, Step, encoded, ok, refused_with, rfc3339
 from interpreters.sandbox.world import Channel
 
 
@@ -19,7 +19,7 @@ class NewAdBreak(Struct, frozen=True):
     break_duration_seconds: Annotated[int, Meta(ge=7, le=300)]
 
 
-def get_ad_break_status(call: Call) -> Step:
+def get_ad_break_status(call: Incoming) -> Step:
     """GET /public/v1/ads/ad-break-status, with the breaks of the current period, oldest first."""
     _own_channel(call)
     ads = _own_ads(call)
@@ -35,7 +35,7 @@ def get_ad_break_status(call: Call) -> Step:
     return Step(call.world, ok(data))
 
 
-def post_ad_break(call: Call) -> Step:
+def post_ad_break(call: Incoming) -> Step:
     """POST /public/v1/ads/ad-break. The codes come in the order of the reference."""
     body = body_as(call.request, NewAdBreak)
     ads, break_id = _own_ads(call), str(body.id)
@@ -50,7 +50,7 @@ def post_ad_break(call: Call) -> Step:
     return _accepted(call, replace(ads, breaks={**ads.breaks, break_id: made}), made)
 
 
-def post_enroll(call: Call) -> Step:
+def post_enroll(call: Incoming) -> Step:
     """POST /public/v1/ads/enroll: while offline, by a channel that has streamed before."""
     channel = _own_channel(call)
     if channel.stream is not None:
@@ -61,14 +61,14 @@ def post_enroll(call: Call) -> Step:
     return Step(replace(call.world, ads={**call.world.ads, call.token.user_id: ads}), ok({}))
 
 
-def _own_channel(call: Call) -> Channel:
+def _own_channel(call: Incoming) -> Channel:
     channel = call.world.channels.get(call.token.user_id)
     if channel is None:
         raise Refusal(refused_with(404, "CHANNEL_NOT_FOUND"))
     return channel
 
 
-def _own_ads(call: Call) -> Ads:
+def _own_ads(call: Incoming) -> Ads:
     return call.world.ads.get(call.token.user_id) or Ads(call.token.user_id)
 
 
@@ -88,7 +88,7 @@ def _obstacle(channel: Channel, ads: Ads, recent: list[AdBreak], now: float) -> 
     return next(((status, code) for is_so, status, code in obstacles if is_so), None)
 
 
-def _accepted(call: Call, ads: Ads, made: AdBreak) -> Step:
+def _accepted(call: Incoming, ads: Ads, made: AdBreak) -> Step:
     world = replace(call.world, ads={**call.world.ads, call.token.user_id: ads})
     data = {"id": made.id, "remaining_ad_breaks": made.remaining}
     return Step(world, encoded(world.rules.ad_break_status, {"data": data, "message": "Accepted"}))

@@ -3,7 +3,7 @@
 from typing import Final
 
 from interpreters.sandbox.reading import as_number, comma_list, limit, page_of, single, single_number
-from interpreters.sandbox.wire import INVALID, NOT_FOUND, Call, Refusal, Step, ok, ok_page
+from interpreters.sandbox.wire import INVALID, NOT_FOUND, Incoming, Refusal, Step, ok, ok_page
 from interpreters.sandbox.world import Category, World
 
 DEFAULT_PAGE: Final = 25
@@ -12,7 +12,7 @@ PAGE_V1: Final = 100
 """Categories on a page of v1, where nobody can choose."""
 
 
-def get_categories(call: Call) -> Step:
+def get_categories(call: Incoming) -> Step:
     """GET /public/v2/categories: by `name`, `tag` and `id`, each comma separated; in the order of ids.
 
     A category is listed when it fits any value of every key given. A name fits where it is found, case aside; that is a
@@ -35,7 +35,7 @@ def get_categories(call: Call) -> Step:
     return Step(call.world, ok_page([_shown(category) for category in page], after))
 
 
-def get_categories_v1(call: Call) -> Step:
+def get_categories_v1(call: Incoming) -> Step:
     """GET /public/v1/categories, deprecated: those with `q` in their names, case aside. Past the last page is []."""
     query, page = single(call.request, "q"), single_number(call.request, "page") or 1
     if not query:
@@ -45,7 +45,7 @@ def get_categories_v1(call: Call) -> Step:
     return Step(call.world, ok([category_within(call.world, category_id) for category_id in ids]))
 
 
-def get_category(call: Call) -> Step:
+def get_category(call: Incoming) -> Step:
     """GET /public/v1/categories/{category_id}, deprecated: with the viewers of all who are live in it."""
     category = call.world.categories.get(as_number(call.parts[0]))
     if category is None:

@@ -12,7 +12,7 @@ from interpreters.sandbox.wire import (
     INVALID,
     NO_CONTENT,
     ZERO_TIME,
-    Call,
+    Incoming,
     Refusal,
     Step,
     bad_request,
@@ -37,7 +37,7 @@ class ChannelChange(Struct, frozen=True):
     custom_tags: Annotated[tuple[str, ...], Meta(max_length=10)] | UnsetType = UNSET
 
 
-def get_channels(call: Call) -> Step:
+def get_channels(call: Incoming) -> Step:
     """GET /public/v1/channels: by `broadcaster_user_id` or by `slug`, or the token's own.
 
     The rows come in the order of user ids, not in the order asked: match them by id or slug (KickDevDocs issue 321).
@@ -58,14 +58,14 @@ def get_channels(call: Call) -> Step:
     return Step(call.world, ok(rows))
 
 
-def _slugs(call: Call) -> frozenset[str]:
+def _slugs(call: Incoming) -> frozenset[str]:
     found = values(call.request.query, "slug")
     if len(found) > BATCH or any(not _SLUG.match(slug) for slug in found):
         raise Refusal(INVALID)
     return frozenset(slug.lower() for slug in found)
 
 
-def _shown(channel: Channel, call: Call) -> dict[str, object]:
+def _shown(channel: Channel, call: Incoming) -> dict[str, object]:
     return {
         "active_subscribers_count": channel.subscribers,
         "active_gifted_subscribers_count": channel.gifted_subscribers,
@@ -80,7 +80,7 @@ def _shown(channel: Channel, call: Call) -> dict[str, object]:
     }
 
 
-def _sees_key(channel: Channel, call: Call) -> bool:
+def _sees_key(channel: Channel, call: Incoming) -> bool:
     own = call.token.kind is TokenKind.USER and call.token.user_id == channel.broadcaster_user_id
     return own and Scope.STREAMKEY_READ in call.token.scope
 
@@ -100,7 +100,7 @@ def _stream(channel: Channel, sees_key: bool) -> dict[str, object]:  # noqa: FBT
     }
 
 
-def patch_channel(call: Call) -> Step:
+def patch_channel(call: Incoming) -> Step:
     """PATCH /public/v1/channels: changes the token's own channel. An empty object is refused."""
     change = body_as(call.request, ChannelChange)
     channel = call.world.channels.get(call.token.user_id)

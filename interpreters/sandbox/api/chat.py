@@ -9,7 +9,17 @@ from msgspec.structs import replace
 from interpreters.sandbox.api.moderation import is_banned
 from interpreters.sandbox.minting import mint_uuid
 from interpreters.sandbox.reading import body_as
-from interpreters.sandbox.wire import FORBIDDEN, INVALID, NO_CONTENT, NOT_FOUND, Call, Refusal, Step, bad_request, ok
+from interpreters.sandbox.wire import (
+    FORBIDDEN,
+    INVALID,
+    NO_CONTENT,
+    NOT_FOUND,
+    Incoming,
+    Refusal,
+    Step,
+    bad_request,
+    ok,
+)
 from interpreters.sandbox.world import Message
 
 LONGEST_MESSAGE: Final = 500
@@ -25,7 +35,7 @@ class ChatMessage(Struct, frozen=True):
     reply_to_message_id: UUID | None = None
 
 
-def post_chat(call: Call) -> Step:
+def post_chat(call: Incoming) -> Step:
     """POST /public/v1/chat. A `bot` writes to the token user's own channel, whichever channel is named.
 
     403 for a sender who is banned there.
@@ -55,7 +65,7 @@ def post_chat(call: Call) -> Step:
     return Step(world, ok({"is_sent": True, "message_id": message_id}))
 
 
-def delete_chat_message(call: Call) -> Step:
+def delete_chat_message(call: Incoming) -> Step:
     """DELETE /public/v1/chat/{message_id}: for the channel's owner, its moderators, and who wrote the message."""
     try:
         message_id = str(UUID(call.parts[0]))

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from interpreters.sandbox.reading import body_as, limit, single, single_number
 from interpreters.sandbox.records import Claim
-from interpreters.sandbox.wire import INVALID, NO_CONTENT, UNAUTHORIZED, Call, Refusal, Step, ok, rfc3339
+from interpreters.sandbox.wire import INVALID, NO_CONTENT, UNAUTHORIZED, Incoming, Refusal, Step, ok, rfc3339
 
 DEFAULT_PAGE: Final = 10
 LARGEST_PAGE: Final = 1000
@@ -29,7 +29,7 @@ class ClaimChanges(Struct, frozen=True):
     claims: Annotated[tuple[ClaimChange, ...], Meta(min_length=1, max_length=CHANGED)]
 
 
-def get_claims(call: Call) -> Step:
+def get_claims(call: Incoming) -> Step:
     """GET /public/v1/drops/claims: in the order made, after the claim that the cursor names.
 
     How Kick marks the last page is not known: here its cursor is "".
@@ -53,7 +53,7 @@ def get_claims(call: Call) -> Step:
     return Step(call.world, ok({"claims": [_shown(claim) for claim in found[:size]], "cursor": after}))
 
 
-def patch_claims(call: Call) -> Step:
+def patch_claims(call: Incoming) -> Step:
     """PATCH /public/v1/drops/claims. One unknown claim fails them all, which is a guess."""
     _check_organization(call)
     changes = {change.claim_id: change.external_status for change in body_as(call.request, ClaimChanges).claims}
@@ -67,7 +67,7 @@ def patch_claims(call: Call) -> Step:
     return Step(replace(call.world, claims={**claims, **changed}), NO_CONTENT)
 
 
-def _check_organization(call: Call) -> None:
+def _check_organization(call: Incoming) -> None:
     app = call.world.apps.get(call.token.client_id)
     if app is None or not app.organization:
         raise Refusal(UNAUTHORIZED)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from interpreters.sandbox.minting import app_id, mint_ulid
 from interpreters.sandbox.reading import body_as, single_number, values
 from interpreters.sandbox.records import Subscription
-from interpreters.sandbox.wire import INVALID, NO_CONTENT, Call, Refusal, Step, bad_request, ok, rfc3339_fine
+from interpreters.sandbox.wire import INVALID, NO_CONTENT, Incoming, Refusal, Step, bad_request, ok, rfc3339_fine
 from interpreters.sandbox.world import World
 from kickcore.oauth.tokens import TokenKind
 
@@ -53,7 +53,7 @@ class NewSubscriptions(Struct, frozen=True):
     broadcaster_user_id: Annotated[int, Meta(ge=1)] | None = None
 
 
-def get_subscriptions(call: Call) -> Step:
+def get_subscriptions(call: Incoming) -> Step:
     """GET /public/v1/events/subscriptions: the app's; with a user token, those to the user's own channel."""
     wanted = single_number(call.request, "broadcaster_user_id")
     rows = [
@@ -64,7 +64,7 @@ def get_subscriptions(call: Call) -> Step:
     return Step(call.world, ok(rows))
 
 
-def post_subscriptions(call: Call) -> Step:
+def post_subscriptions(call: Incoming) -> Step:
     """POST /public/v1/events/subscriptions: each event gets a row of its own, and may fail in it.
 
     An unknown event or version fails the whole request, as does a limit. Subscribing twice makes two subscriptions.
@@ -89,7 +89,7 @@ def post_subscriptions(call: Call) -> Step:
     return Step(replace(world, subscriptions={**world.subscriptions, **made}), ok(rows))
 
 
-def delete_subscriptions(call: Call) -> Step:
+def delete_subscriptions(call: Incoming) -> Step:
     """DELETE /public/v1/events/subscriptions: by `id`; those that are unknown or out of reach are passed over."""
     ids, held, lags = values(call.request.query, "id"), call.world.subscriptions, call.world.rules.subscription_lag > 0
     if not 1 <= len(ids) <= DELETED:
@@ -105,21 +105,21 @@ def delete_subscriptions(call: Call) -> Step:
     return Step(replace(call.world, subscriptions=left), NO_CONTENT)
 
 
-def _is_within_reach(call: Call, held: Subscription) -> bool:
+def _is_within_reach(call: Incoming, held: Subscription) -> bool:
     token = call.token
     own = token.kind is TokenKind.APP or held.broadcaster_user_id == token.user_id
     return own and held.client_id == token.client_id
 
 
-def _is_listed(call: Call, held: Subscription) -> bool:
+def _is_listed(call: Incoming, held: Subscription) -> bool:
     return held.created_at + call.world.rules.subscription_lag <= call.now and not _is_gone(call, held)
 
 
-def _is_gone(call: Call, held: Subscription) -> bool:
+def _is_gone(call: Incoming, held: Subscription) -> bool:
     return held.deleted_at is not None and held.deleted_at + call.world.rules.subscription_lag <= call.now
 
 
-def _check_limits(call: Call, wanted: Counter[str]) -> None:
+def _check_limits(call: Incoming, wanted: Counter[str]) -> None:
     rules, app = call.world.rules, call.world.apps.get(call.token.client_id)
     held = call.world.subscriptions
     for name, count in wanted.items():
@@ -130,7 +130,7 @@ def _check_limits(call: Call, wanted: Counter[str]) -> None:
             raise Refusal(bad_request("event subscription limit reached"))
 
 
-def _count(call: Call, name: str) -> int:
+def _count(call: Incoming, name: str) -> int:
     held = call.world.subscriptions.values()
     client_id = call.token.client_id
     return sum(one.event == name and one.client_id == client_id and one.deleted_at is None for one in held)

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Final
 
 from interpreters.sandbox.reading import as_number, single
-from interpreters.sandbox.wire import Call, Step, ok
+from interpreters.sandbox.wire import Incoming, Step, ok
 
 DAY: Final = 86_400.0
 WEEK: Final = 7 * DAY
@@ -12,7 +12,7 @@ MONTH: Final = 30 * DAY
 """Seconds. Whether Kick counts by calendar is not known; here a week and a month are the last 7 and 30 days."""
 
 
-def get_leaderboard(call: Call) -> Step:
+def get_leaderboard(call: Incoming) -> Step:
     """GET /public/v1/kicks/leaderboard: who gave most to the token's channel; between equals the lower user id."""
     text = single(call.request, "top")
     top = 10 if text is None else as_number(text, 1, 100)
@@ -20,7 +20,7 @@ def get_leaderboard(call: Call) -> Step:
     return Step(call.world, ok({name: _ranked(call, call.now - span, top) for name, span in spans.items()}))
 
 
-def _ranked(call: Call, since: float, top: int) -> list[dict[str, object]]:
+def _ranked(call: Incoming, since: float, top: int) -> list[dict[str, object]]:
     totals: Counter[int] = Counter()
     for gift in call.world.gifts:
         if gift.broadcaster_user_id == call.token.user_id and since < gift.given_at <= call.now:

@@ -5,7 +5,7 @@ from typing import Final
 
 from interpreters.sandbox.api.categories import category_within
 from interpreters.sandbox.reading import limit, numbers, page_of, single, single_number, values
-from interpreters.sandbox.wire import INVALID, Call, Refusal, Step, ok, ok_page, rfc3339
+from interpreters.sandbox.wire import INVALID, Incoming, Refusal, Step, ok, ok_page, rfc3339
 from interpreters.sandbox.world import Channel, Stream, World
 
 DEFAULT_PAGE: Final = 100
@@ -30,7 +30,7 @@ def _live(world: World) -> list[tuple[Channel, Stream]]:
     return sorted(live, key=lambda pair: (pair[1].started_at, pair[1].id))
 
 
-def get_livestreams(call: Call) -> Step:
+def get_livestreams(call: Incoming) -> Step:
     """GET /public/v2/livestreams: all who are live, by `category_id` and `language_code`, oldest first."""
     request = call.request
     categories = frozenset(numbers(request, "category_id", FILTERS))
@@ -46,7 +46,7 @@ def get_livestreams(call: Call) -> Step:
     return Step(call.world, ok_page([_shown(call.world, *pair) for pair in page], after))
 
 
-def get_user_livestreams(call: Call) -> Step:
+def get_user_livestreams(call: Incoming) -> Step:
     """GET /public/v1/users/livestreams: those of the users in `user_id` who are live."""
     wanted = frozenset(numbers(call.request, "user_id", USERS))
     if not wanted:
@@ -55,7 +55,7 @@ def get_user_livestreams(call: Call) -> Step:
     return Step(call.world, ok([_shown(call.world, *pair) for pair in found]))
 
 
-def get_livestreams_v1(call: Call) -> Step:
+def get_livestreams_v1(call: Incoming) -> Step:
     """GET /public/v1/livestreams, deprecated: by `broadcaster_user_id`, `category_id` and `language`; no pages.
 
     Most viewers first unless `sort` is `started_at`, then newest first. Kick states neither.
@@ -77,7 +77,7 @@ def get_livestreams_v1(call: Call) -> Step:
     return Step(call.world, ok([_shown_v1(call.world, *pair) for pair in found[:size]]))
 
 
-def get_livestream_stats(call: Call) -> Step:
+def get_livestream_stats(call: Incoming) -> Step:
     """GET /public/v1/livestreams/stats: how many are live."""
     return Step(call.world, ok({"total_count": len(_live(call.world))}))
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from interpreters.sandbox.reading import body_as
 from interpreters.sandbox.records import Ban
-from interpreters.sandbox.wire import FORBIDDEN, INVALID, NOT_FOUND, Call, Refusal, Step, ok
+from interpreters.sandbox.wire import FORBIDDEN, INVALID, NOT_FOUND, Incoming, Refusal, Step, ok
 from interpreters.sandbox.world import World
 
 LONGEST: Final = 10_080
@@ -32,7 +32,7 @@ class Pardon(Struct, frozen=True):
     user_id: _Id
 
 
-def post_ban(call: Call) -> Step:
+def post_ban(call: Incoming) -> Step:
     """POST /public/v1/moderation/bans: replaces a ban that is there. An owner cannot be banned from their channel."""
     body = body_as(call.request, NewBan)
     _check_moderates(call, body.broadcaster_user_id)
@@ -46,7 +46,7 @@ def post_ban(call: Call) -> Step:
     return Step(replace(call.world, bans=bans), ok({}))
 
 
-def delete_ban(call: Call) -> Step:
+def delete_ban(call: Incoming) -> Step:
     """DELETE /public/v1/moderation/bans: lifts bans and time-outs; where there is none, nothing happens."""
     body = body_as(call.request, Pardon)
     _check_moderates(call, body.broadcaster_user_id)
@@ -61,7 +61,7 @@ def is_banned(world: World, broadcaster_user_id: int, user_id: int, now: float) 
     return ban is not None and (ban.until is None or now < ban.until)
 
 
-def _check_moderates(call: Call, broadcaster_user_id: int) -> None:
+def _check_moderates(call: Incoming, broadcaster_user_id: int) -> None:
     channel = call.world.channels.get(broadcaster_user_id)
     if channel is None:
         raise Refusal(NOT_FOUND)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from interpreters.sandbox.api.rewards import may_manage
 from interpreters.sandbox.reading import body_as, cursor_to, single, start_of, values
 from interpreters.sandbox.records import Redemption, RedemptionStatus
-from interpreters.sandbox.wire import INVALID, Call, Refusal, Step, ok, ok_page, rfc3339
+from interpreters.sandbox.wire import INVALID, Incoming, Refusal, Step, ok, ok_page, rfc3339
 
 IDS: Final = 25
 """Redemptions that one request decides about."""
@@ -26,7 +26,7 @@ class Decision(Struct, frozen=True):
     ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=IDS)]
 
 
-def get_redemptions(call: Call) -> Step:
+def get_redemptions(call: Incoming) -> Step:
     """GET /public/v1/channels/rewards/redemptions: oldest first, grouped by reward within a page.
 
     By `reward_id` and `status` (pending unless given), or by `id`, whatever the status. A cursor is a place among all
@@ -49,17 +49,17 @@ def get_redemptions(call: Call) -> Step:
     return Step(call.world, ok_page(_grouped(call, (held for _, held in found[:size])), after))
 
 
-def post_accept(call: Call) -> Step:
+def post_accept(call: Incoming) -> Step:
     """POST /public/v1/channels/rewards/redemptions/accept."""
     return _decide(call, "accepted")
 
 
-def post_reject(call: Call) -> Step:
+def post_reject(call: Incoming) -> Step:
     """POST /public/v1/channels/rewards/redemptions/reject."""
     return _decide(call, "rejected")
 
 
-def _decide(call: Call, status: RedemptionStatus) -> Step:
+def _decide(call: Incoming, status: RedemptionStatus) -> Step:
     """Does what it can and answers with what it could not, and why."""
     ids = body_as(call.request, Decision).ids
     if len(set(ids)) < len(ids):
@@ -75,7 +75,7 @@ def _decide(call: Call, status: RedemptionStatus) -> Step:
     return Step(replace(call.world, redemptions={**redemptions, **decided}), ok(failures))
 
 
-def _obstacle(call: Call, redemption_id: str) -> str | None:
+def _obstacle(call: Incoming, redemption_id: str) -> str | None:
     held = call.world.redemptions.get(redemption_id)
     reward = None if held is None else call.world.rewards[held.reward_id]
     if held is None or reward is None or reward.broadcaster_user_id != call.token.user_id:
@@ -87,14 +87,14 @@ def _obstacle(call: Call, redemption_id: str) -> str | None:
     return "UNKNOWN" if redemption_id in call.world.rules.failing_redemptions else None
 
 
-def _grouped(call: Call, redemptions: Iterable[Redemption]) -> list[Mapping[str, object]]:
+def _grouped(call: Incoming, redemptions: Iterable[Redemption]) -> list[Mapping[str, object]]:
     groups: dict[str, list[Mapping[str, object]]] = {}
     for held in redemptions:
         groups.setdefault(held.reward_id, []).append(_shown(held))
     return [{"reward": _reward(call, reward_id), "redemptions": group} for reward_id, group in groups.items()]
 
 
-def _reward(call: Call, reward_id: str) -> Mapping[str, object]:
+def _reward(call: Incoming, reward_id: str) -> Mapping[str, object]:
     reward = call.world.rewards[reward_id]
     return {
         "can_manage": may_manage(call, reward),

@@ -13,7 +13,7 @@ from interpreters.sandbox.wire import (
     INVALID,
     NO_CONTENT,
     NOT_FOUND,
-    Call,
+    Incoming,
     Refusal,
     Step,
     bad_request,
@@ -54,12 +54,12 @@ class RewardChange(Struct, frozen=True):
     should_redemptions_skip_request_queue: bool | UnsetType = UNSET
 
 
-def get_rewards(call: Call) -> Step:
+def get_rewards(call: Incoming) -> Step:
     """GET /public/v1/channels/rewards: all of the token's channel, whoever made them."""
     return Step(call.world, ok([_shown(reward) for reward in _rewards_of(call)]))
 
 
-def post_reward(call: Call) -> Step:
+def post_reward(call: Incoming) -> Step:
     """POST /public/v1/channels/rewards. What the answer to a sixteenth is, Kick does not say: here it has no detail."""
     body = body_as(call.request, NewReward)
     if call.token.user_id not in call.world.channels:
@@ -82,7 +82,7 @@ def post_reward(call: Call) -> Step:
     return Step(replace(world, rewards={**world.rewards, reward_id: reward}), ok(_shown(reward)))
 
 
-def patch_reward(call: Call) -> Step:
+def patch_reward(call: Incoming) -> Step:
     """PATCH /public/v1/channels/rewards/{id}: for the app that made it. An empty object is refused."""
     change = structs.asdict(body_as(call.request, RewardChange))
     if not body_as(call.request, dict[str, Raw]):
@@ -92,23 +92,23 @@ def patch_reward(call: Call) -> Step:
     return _with_reward(call, replace(_own_reward(call), **given))
 
 
-def delete_reward(call: Call) -> Step:
+def delete_reward(call: Incoming) -> Step:
     """DELETE /public/v1/channels/rewards/{id}: for the app that made it. Its redemptions stay."""
     step = _with_reward(call, replace(_own_reward(call), is_deleted=True))
     return Step(step.world, NO_CONTENT)
 
 
-def may_manage(call: Call, reward: Reward) -> bool:
+def may_manage(call: Incoming, reward: Reward) -> bool:
     """Whether the app that asks made the reward, and asks for the channel that it is in."""
     return (reward.client_id, reward.broadcaster_user_id) == (call.token.client_id, call.token.user_id)
 
 
-def _rewards_of(call: Call) -> list[Reward]:
+def _rewards_of(call: Incoming) -> list[Reward]:
     rewards = call.world.rewards.values()
     return [held for held in rewards if held.broadcaster_user_id == call.token.user_id and not held.is_deleted]
 
 
-def _own_reward(call: Call) -> Reward:
+def _own_reward(call: Incoming) -> Reward:
     reward = call.world.rewards.get(call.parts[0])
     if reward is None or reward.is_deleted:
         raise Refusal(NOT_FOUND)
@@ -117,7 +117,7 @@ def _own_reward(call: Call) -> Reward:
     return reward
 
 
-def _with_reward(call: Call, reward: Reward) -> Step:
+def _with_reward(call: Incoming, reward: Reward) -> Step:
     world = replace(call.world, rewards={**call.world.rewards, reward.id: reward})
     return Step(world, ok(_shown(reward)))
 

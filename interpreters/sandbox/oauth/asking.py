@@ -27,7 +27,7 @@ _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}\Z", re.ASCII)
 _KNOWN: Final = frozenset(str(scope) for scope in Scope)
 
 
-class Ask(Struct, frozen=True):
+class Asking(Struct, frozen=True):
     """An authorization request that may be shown to the user. `given` are its parameters as they came."""
 
     app: RegisteredApp
@@ -38,7 +38,7 @@ class Ask(Struct, frozen=True):
     given: tuple[tuple[str, str], ...]
 
 
-def read_ask(world: World, pairs: Pairs) -> Ask:
+def read_ask(world: World, pairs: Pairs) -> Asking:
     """The request in `pairs`, from a query or from the consent form. Refuses with 400 what is wrong in any way."""
     found = {name: values(pairs, name) for name in PARAMETERS}
     if any(len(texts) != 1 or not texts[0] for texts in found.values()):
@@ -51,7 +51,7 @@ def read_ask(world: World, pairs: Pairs) -> Ask:
         raise Refusal(ID_INVALID)
     if not scopes or not _KNOWN.issuperset(scopes):
         raise Refusal(ID_INVALID)
-    return Ask(app, given["redirect_uri"], given["state"], scopes, given["code_challenge"], tuple(given.items()))
+    return Asking(app, given["redirect_uri"], given["state"], scopes, given["code_challenge"], tuple(given.items()))
 
 
 def loopback_rewritten(pairs: Pairs) -> Pairs:

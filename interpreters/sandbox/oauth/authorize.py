@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from interpreters.sandbox.minting import mint_token
-from interpreters.sandbox.oauth.asking import Ask, loopback_rewritten, read_ask
+from interpreters.sandbox.oauth.asking import Asking, loopback_rewritten, read_ask
 from interpreters.sandbox.oauth.issuing import CODE, FAMILY
 from interpreters.sandbox.oauth.page import consent_page
 from interpreters.sandbox.reading import values
@@ -44,7 +44,7 @@ def post_authorize(world: World, request: Request, now: float) -> Step:
     return Step(replace(world, codes={**world.codes, text: code}), _sent_back(ask, (("code", text),)))
 
 
-def _sent_back(ask: Ask, pairs: Pairs) -> Response:
+def _sent_back(ask: Asking, pairs: Pairs) -> Response:
     joint = "&" if "?" in ask.redirect_uri else "?"
     location = ask.redirect_uri + joint + encode_pairs((*pairs, ("state", ask.state)))
     return Response(302, (("location", location), ("cache-control", "no-store")))

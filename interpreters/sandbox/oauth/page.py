@@ -3,7 +3,7 @@
 from html import escape
 from typing import Final
 
-from interpreters.sandbox.oauth.asking import Ask
+from interpreters.sandbox.oauth.asking import Asking
 from interpreters.sandbox.wire import Headers
 from interpreters.sandbox.world import World
 from kickcore.http import Response
@@ -50,7 +50,7 @@ small {{ color: #666; overflow-wrap: anywhere; }}
 """
 
 
-def consent_page(world: World, ask: Ask) -> Response:
+def consent_page(world: World, ask: Asking) -> Response:
     """The page where the user chooses who they are, what they grant, and whether at all."""
     hidden = "\n".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in ask.given

@@ -22,7 +22,7 @@ from interpreters.sandbox.world import Code, Refresh, World
 from kickcore.http import Request
 
 Form: TypeAlias = dict[str, str]
-Grant: TypeAlias = Callable[[World, Form, float], Step]
+GrantType: TypeAlias = Callable[[World, Form, float], Step]
 
 _READ: Final = (
     "grant_type",
@@ -119,7 +119,7 @@ def _renewed(world: World, now: float, by: Code | Refresh) -> Issued:
     return issue_user_tokens(world, now, client_id=by.client_id, user_id=by.user_id, scope=by.scope, family=by.family)
 
 
-GRANTS: Final[dict[str, Grant]] = {
+GRANTS: Final[dict[str, GrantType]] = {
     "authorization_code": _authorization_code,
     "refresh_token": _refresh_token,
     "client_credentials": _client_credentials,

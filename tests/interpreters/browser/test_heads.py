@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interpreters.browser.heads import LONGEST_HEADERS, LONGEST_LINE, MOST_HEADERS, Head, read_head, written
-from kickcore.oauth.callback import BROKEN, Answer, Page
+from kickcore.oauth.callback import BROKEN, Answer, BrowserPage
 
 LINE = b"GET /callback?code=C HTTP/1.1\r\n"
 HOST = b"Host: 127.0.0.1:3000\r\n"
@@ -98,10 +98,10 @@ def test_an_answer_is_this_and_nothing_else() -> None:
         "X-Content-Type-Options: nosniff\r\n"
         "Connection: close\r\n\r\n"
     )
-    assert written(Answer(200, Page.DONE)).decode() == head + page
+    assert written(Answer(200, BrowserPage.DONE)).decode() == head + page
 
 
 def test_an_answer_to_head_has_no_page_and_a_405_says_what_is_allowed() -> None:
-    head, _, page = written(Answer(405, Page.NOT_OURS), "HEAD").partition(b"\r\n\r\n")
+    head, _, page = written(Answer(405, BrowserPage.NOT_OURS), "HEAD").partition(b"\r\n\r\n")
     assert page == b""
     assert b"\r\nAllow: GET" in head

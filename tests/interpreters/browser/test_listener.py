@@ -14,7 +14,7 @@ from anyio.abc import SocketStream
 
 from interpreters.browser import reception
 from kickcore.errors import LoginTimeout
-from kickcore.oauth.callback import Callback, Denied, ForeignIssuer, Granted, Page
+from kickcore.oauth.callback import BrowserPage, Callback, Denied, ForeignIssuer, Granted
 from kickcore.secret import Secret
 
 from .scripted_browser import GOOD, ConsentFor, logged_in, request, rest, status, visit
@@ -82,7 +82,7 @@ async def test_the_browser_gets_its_whole_page(port: int, consent_for: ConsentFo
 
     await logged_in(consent_for(port), visits)
     head, _, body = pages[0].partition(b"\r\n\r\n")
-    assert Page.DONE.value.encode() in body
+    assert BrowserPage.DONE.value.encode() in body
     assert f"Content-Length: {len(body)}".encode() in head
 
 

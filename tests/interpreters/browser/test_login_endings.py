@@ -12,7 +12,7 @@ import pytest
 from interpreters.browser import Loopback, opening
 from kickcore.effects import Consent
 from kickcore.errors import CallbackPortInUse, ConfigError, LoginTimeout
-from kickcore.oauth.callback import Page
+from kickcore.oauth.callback import BrowserPage
 from kickcore.secret import Secret
 
 from .scripted_browser import GOOD, ConsentFor, browser, logged_in, request, rest, status, unseen, visit
@@ -101,7 +101,7 @@ async def test_cancelling_while_the_winner_is_answered_still_shows_the_page(port
                 tasks.start_soon(by_hand, scope)
 
             await logged_in(consent_for(port), visits)
-    assert Page.DONE.value.encode() in pages[0]
+    assert BrowserPage.DONE.value.encode() in pages[0]
     with socket.create_server(("127.0.0.1", port)):
         pass
 

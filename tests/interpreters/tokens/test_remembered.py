@@ -611,3 +611,11 @@ async def test_nothing_of_a_hold_is_left_when_its_body_fails() -> None:
     with pytest.raises(ZeroDivisionError):
         await fail()
     assert Holding.held == 0
+
+
+async def test_what_a_store_of_somebody_elses_says_is_not_repeated(tokens: RememberedTokens, store: Watched) -> None:
+    store.fails = RuntimeError("INSERT INTO tokens VALUES ('hush')")
+    with pytest.warns(TokenNotSaved, match="RuntimeError") as told:
+        outcome = await tokens.save(USER, token(1), "")
+    assert isinstance(outcome, NotSaved)
+    assert "hush" not in f"{outcome} {told[0].message}"

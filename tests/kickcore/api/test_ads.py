@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from strategies import PAYLOADS
-from worlds import APP_SLOT, NOW, World, json_response, refusal, user_world
+from worlds import APP_SLOT, GONE, NOW, World, changed, exchange, granting, json_response, refusal
 
 from kickcore import Secret
 from kickcore.api.ads import (
@@ -47,28 +47,15 @@ STATUS = {
     "limits": LIMITS,
     "ad_breaks": [RECORD],
 }
-GONE: Any = object()
 ODD: list[Any] = [GONE, None, "x", -5, 2.5, True, [1], {"a": 1}]
 
 
-def _world(scope: str = "ads:write") -> World:
-    """A world of a user who has granted just what is needed."""
-    world = user_world()
-    world.log_in(scope=scope)
-    return world
+def _world() -> World:
+    return granting("ads:write")
 
 
 def _exchange(program: Program[T], answer: Any, scope: str = "ads:write") -> tuple[T, Request]:
-    world = _world(scope)
-    response = answer if isinstance(answer, Response) else json_response({"data": answer, "message": "OK"})
-    world.kick.api = lambda _: response
-    value = world.run(program)
-    (request,) = world.sent
-    return value, request
-
-
-def _with(row: dict[str, Any], member: str, value: Any) -> dict[str, Any]:
-    return {name: given for name, given in (row | {member: value}).items() if given is not GONE}
+    return exchange(program, answer, scope)
 
 
 # --- Status
@@ -93,7 +80,7 @@ def test_the_status(payload: Any, scope: str) -> None:
 
 @pytest.mark.parametrize("breaks", [GONE, None, []], ids=["gone", "null", "empty"])
 def test_without_breaks_the_list_is_empty(breaks: Any) -> None:
-    status, _ = _exchange(fetch_ad_break_status(), _with(STATUS, "ad_breaks", breaks))
+    status, _ = _exchange(fetch_ad_break_status(), changed(STATUS, "ad_breaks", breaks))
     assert status.ad_breaks == ()
     assert status.ad_break_list is None
 
@@ -127,7 +114,7 @@ def test_a_changed_member_gives_a_value_or_an_error_that_names_it(name: str, mem
     row, placed, _ = MODELS[name]
     said = ""
     try:
-        _exchange(*placed(_with(row, member, odd)))
+        _exchange(*placed(changed(row, member, odd)))
     except BadResponse as error:
         said = str(error)
     assert not said or f"`{member}`" in said or f".{member}" in said
@@ -139,9 +126,9 @@ def test_a_member_that_is_not_needed_may_be_null_or_missing(name: str, member: s
     row, placed, needed = MODELS[name]
     if member in needed:
         with pytest.raises(BadResponse, match=f"`{member}`"):
-            _exchange(*placed(_with(row, member, GONE)))
+            _exchange(*placed(changed(row, member, GONE)))
     else:
-        assert _exchange(*placed(_with(row, member, GONE)))[0] == _exchange(*placed(row | {member: None}))[0]
+        assert _exchange(*placed(changed(row, member, GONE)))[0] == _exchange(*placed(row | {member: None}))[0]
 
 
 @pytest.mark.parametrize("data", [None, [], "x", 5], ids=repr)

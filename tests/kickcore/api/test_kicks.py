@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 import pytest
-from worlds import APP_SLOT, NOW, World, json_response, refusal, user_world
+from worlds import APP_SLOT, GONE, NOW, World, changed, exchange, refusal
 
 from kickcore import Secret
 from kickcore.api.kicks import KicksLeaderboard, KicksLeaderboardEntry, fetch_kicks_leaderboard
@@ -17,23 +17,11 @@ T = TypeVar("T")
 URL = "https://api.kick.com/public/v1/kicks/leaderboard"
 ENTRY = {"gifted_amount": 5000, "rank": 1, "user_id": 123456, "username": "user1"}
 BOARD = {"lifetime": [ENTRY], "month": [ENTRY], "week": [ENTRY]}
-GONE: Any = object()
 ODD: list[Any] = [GONE, None, "x", -5, 2.5, True, [1], {"a": 1}]
 
 
 def _exchange(program: Program[T], answer: Any) -> tuple[T, Request]:
-    """Run a program of one request for a user who has granted just what it needs."""
-    world = user_world()
-    world.log_in(scope="kicks:read")
-    response = answer if isinstance(answer, Response) else json_response({"data": answer, "message": "OK"})
-    world.kick.api = lambda _: response
-    value = world.run(program)
-    (request,) = world.sent
-    return value, request
-
-
-def _with(row: dict[str, Any], member: str, value: Any) -> dict[str, Any]:
-    return {name: given for name, given in (row | {member: value}).items() if given is not GONE}
+    return exchange(program, answer, "kicks:read")
 
 
 def test_the_leaderboard(payload: Any) -> None:
@@ -76,7 +64,7 @@ def test_a_list_of_nobody_is_empty(data: Any) -> None:
 def test_a_changed_member_of_an_entry_gives_a_value_or_an_error_that_names_it(member: str, odd: Any) -> None:
     said = ""
     try:
-        _exchange(fetch_kicks_leaderboard(), BOARD | {"month": [_with(ENTRY, member, odd)]})
+        _exchange(fetch_kicks_leaderboard(), BOARD | {"month": [changed(ENTRY, member, odd)]})
     except BadResponse as error:
         said = str(error)
     assert not said or f"`{member}`" in said or f".{member}`" in said
@@ -88,7 +76,7 @@ def test_a_changed_member_of_an_entry_gives_a_value_or_an_error_that_names_it(me
 def test_a_changed_list_gives_a_value_or_an_error_that_names_it(member: str, odd: Any) -> None:
     said = ""
     try:
-        _exchange(fetch_kicks_leaderboard(), _with(BOARD, member, odd))
+        _exchange(fetch_kicks_leaderboard(), changed(BOARD, member, odd))
     except BadResponse as error:
         said = str(error)
     assert not said or f".{member}" in said
@@ -97,7 +85,7 @@ def test_a_changed_list_gives_a_value_or_an_error_that_names_it(member: str, odd
 
 @pytest.mark.parametrize(("member", "needed"), [(name, name != "username") for name in ENTRY])
 def test_an_entry_needs_all_but_a_name(member: str, needed: bool) -> None:
-    data = {"week": [_with(ENTRY, member, GONE)]}
+    data = {"week": [changed(ENTRY, member, GONE)]}
     if needed:
         with pytest.raises(BadResponse, match=f"`{member}`"):
             _exchange(fetch_kicks_leaderboard(), data)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-from worlds import APP_SLOT, NOW, World, json_response, refusal, user_world
+from worlds import APP_SLOT, NOW, World, exchange, json_response, refusal, user_world
 
 from kickcore import Secret
 from kickcore.api.moderation import ban_user, timeout_user, unban_user
@@ -26,13 +26,7 @@ PROGRAMS: dict[str, Callable[..., Program[None]]] = {
 
 
 def _exchange(program: Program[T], answer: Response = DONE) -> tuple[T, Request]:
-    """Run a program of one request for a user who has granted just what it needs."""
-    world = user_world()
-    world.log_in(scope="moderation:ban")
-    world.kick.api = lambda _: answer
-    value = world.run(program)
-    (request,) = world.sent
-    return value, request
+    return exchange(program, answer, "moderation:ban")
 
 
 def _body(program: Program[None]) -> Any:

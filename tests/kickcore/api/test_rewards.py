@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pytest
-from worlds import APP_SLOT, NOW, World, json_response, refusal, user_world
+from worlds import APP_SLOT, GONE, NOW, World, changed, exchange, granting, json_response, refusal
 
 from kickcore import Secret
 from kickcore.api.rewards import (
@@ -47,28 +47,15 @@ SONG = ChannelReward(
     should_redemptions_skip_request_queue=True,
 )
 REWARD = {"id": ID, "title": "Song Request", "cost": 100}
-GONE: Any = object()
 ODD: list[Any] = [GONE, None, "x", -5, 2.5, True, [1], {"a": 1}]
 
 
-def _world(scope: str = "channel:rewards:write") -> World:
-    """A world of a user who has granted just what is needed."""
-    world = user_world()
-    world.log_in(scope=scope)
-    return world
+def _world() -> World:
+    return granting("channel:rewards:write")
 
 
 def _exchange(program: Program[T], answer: Any, scope: str = "channel:rewards:write") -> tuple[T, Request]:
-    world = _world(scope)
-    response = answer if isinstance(answer, Response) else json_response({"data": answer, "message": "OK"})
-    world.kick.api = lambda _: response
-    value = world.run(program)
-    (request,) = world.sent
-    return value, request
-
-
-def _with(row: dict[str, Any], member: str, value: Any) -> dict[str, Any]:
-    return {name: given for name, given in (row | {member: value}).items() if given is not GONE}
+    return exchange(program, answer, scope)
 
 
 # --- Rewards
@@ -409,7 +396,7 @@ def test_a_changed_member_gives_a_value_or_an_error_that_names_it(name: str, mem
     row, placed, _ = MODELS[name]
     said = ""
     try:
-        _exchange(*placed(_with(row, member, odd)))
+        _exchange(*placed(changed(row, member, odd)))
     except BadResponse as error:
         said = str(error)
     assert not said or f"`{member}`" in said or f".{member}" in said
@@ -421,9 +408,9 @@ def test_a_member_that_is_not_needed_may_be_null_or_missing(name: str, member: s
     row, placed, needed = MODELS[name]
     if member in needed:
         with pytest.raises(BadResponse, match=f"`{member}`"):
-            _exchange(*placed(_with(row, member, GONE)))
+            _exchange(*placed(changed(row, member, GONE)))
     else:
-        assert _exchange(*placed(_with(row, member, GONE)))[0] == _exchange(*placed(row | {member: None}))[0]
+        assert _exchange(*placed(changed(row, member, GONE)))[0] == _exchange(*placed(row | {member: None}))[0]
 
 
 @pytest.mark.parametrize("data", [None, {}, "x", 5], ids=repr)
@@ -435,7 +422,7 @@ def test_an_answer_of_another_kind_is_a_bad_response(data: Any) -> None:
 
 @pytest.mark.parametrize("listed", [GONE, None, []], ids=["gone", "null", "empty"])
 def test_without_redemptions_the_list_is_empty(listed: Any) -> None:
-    (group,) = _exchange(fetch_reward_redemptions(), [_with(GROUP, "redemptions", listed)])[0]
+    (group,) = _exchange(fetch_reward_redemptions(), [changed(GROUP, "redemptions", listed)])[0]
     assert group.redemptions == ()
     assert group == RewardRedemptions(group.reward)
 

@@ -14,10 +14,10 @@ from kickcore.errors import ConfigError
 from kickcore.oauth.callback import (
     BROKEN,
     Answer,
+    BrowserPage,
     Denied,
     ForeignIssuer,
     Granted,
-    Page,
     Refused,
     answer_request,
     checked_port,
@@ -66,7 +66,7 @@ def test_every_well_formed_request_of_the_list(case: dict[str, Any]) -> None:
     answer = _answered(case["request"])
     assert answer.status == case["status"]
     assert _fits(answer, case["flow"]), answer
-    assert answer.page in set(Page)
+    assert answer.page in set(BrowserPage)
 
 
 def test_the_list_is_nearly_all_well_formed() -> None:
@@ -179,7 +179,7 @@ def test_only_get_is_taken(method: str) -> None:
 
 
 def test_what_is_no_http_is_answered_with_400() -> None:
-    assert Answer(400, Page.NOT_OURS, refused=Refused.BROKEN) == BROKEN
+    assert Answer(400, BrowserPage.NOT_OURS, refused=Refused.BROKEN) == BROKEN
 
 
 def _pasted(address: str, uri: str = URI) -> object:
