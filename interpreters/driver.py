@@ -1,17 +1,21 @@
 """The loops that drive programs. The rules that they keep stand at the top of `kickcore.effects`."""
 
-import asyncio
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from contextvars import copy_context
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from kickcore.effects import Exclusive, Leaf, Program
-from kickcore.errors import RenewalStalled
-from kickcore.oauth.renewal import carry_out, glance
+from interpreters.apart import begin, to_its_end
+from interpreters.turns import Turn
+from kickcore.effects import Exclusive, Leaf, Notify, Program, RenewAhead
+from kickcore.errors import KickError, KickWarning, RenewalStalled, StoreError
+from kickcore.notices import RenewalFailed
+from kickcore.oauth.access import glance
+from kickcore.oauth.actions import FetchAppToken, RefreshToken
+from kickcore.oauth.renewal import carry_out, renew_ahead
 from kickcore.oauth.tokens import Slot, Token
 
 T = TypeVar("T")
@@ -26,12 +30,15 @@ SHIELD: Final = 25.0
 class Turns(Protocol):
     """Who may change the token of a slot: one task of this process at a time, and one process at a time."""
 
-    def turn(self, slot: Slot) -> AbstractAsyncContextManager[None]:
-        """Wait for the slot within this process."""
+    def turn(self, slot: Slot) -> Turn:
+        """The line in which the tasks of this event loop wait for the slot."""
         ...
 
-    def hold(self, slot: Slot) -> AbstractAsyncContextManager[None]:
-        """Wait for the slot among the processes that share the store. Taken inside `turn`."""
+    def hold(self, slot: Slot) -> AbstractAsyncContextManager[object]:
+        """Wait for the slot among the processes that share the store. Taken inside `turn`.
+
+        Gives False if others cannot be kept out, and anything else if they are.
+        """
         ...
 
 
@@ -53,7 +60,7 @@ async def _drive(program: Program[T], handle: Handler, turns: Turns) -> T:
             effect = program.send(answer) if failure is None else program.throw(failure)
             failure = None
             try:
-                answer = await (_exclusive(effect, handle, turns) if isinstance(effect, Exclusive) else handle(effect))
+                answer = await _answer(effect, handle, turns)
             except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the line that asked
                 # Thrown on the next turn, outside this block: the error would gain a false context here.
                 failure = error
@@ -65,96 +72,85 @@ async def _drive(program: Program[T], handle: Handler, turns: Turns) -> T:
         failure = None
 
 
+async def _answer(effect: Leaf | Exclusive | RenewAhead, handle: Handler, turns: Turns) -> object:
+    if isinstance(effect, Exclusive):
+        return await _exclusive(effect, handle, turns)
+    if isinstance(effect, RenewAhead):
+        return _renew_ahead(effect, handle, turns)
+    return await handle(effect)
+
+
 async def _exclusive(effect: Exclusive, handle: Handler, turns: Turns) -> Token:
-    """Wait in line; see whether that was enough; else renew, where no cancellation can part "sent" from "saved"."""
-    async with turns.turn(effect.slot):
+    """Wait in line; see what came of it meanwhile; else renew, where no cancellation can part "sent" from "saved"."""
+    turn = turns.turn(effect.slot)
+    ended = turn.ended
+    async with turn:
         token = await _drive(glance(effect.action), handle, turns)
         if token is None:
-            async with turns.hold(effect.slot):
-                token = await _shielded(_within_limit(_drive(carry_out(effect.action), handle, turns)))
+            if isinstance(effect.action, FetchAppToken | RefreshToken) and (failure := turn.failure_since(ended)):
+                try:
+                    raise failure
+                finally:
+                    del failure
+            try:
+                async with turns.hold(effect.slot) as held:
+                    body = carry_out(effect.action, is_alone=held is not False)
+                    token = await to_its_end(_attempt(_drive(body, handle, turns), turn, effect.slot))
+            except StoreError as error:
+                # Who waits shall not wait as long for the same lock.
+                turn.end(error)
+                raise
     # The shield kept a cancellation away; here it gets through.
     await checkpoint()
     if token is None:
-        raise RenewalStalled(
-            f"renewing the {effect.slot.kind} token took more than {SHIELD:g} seconds and was given up; "
-            "what was held is kept, and the next call tries again"
-        )
+        raise _stalled(effect.slot)
     return token
 
 
-async def _within_limit(work: Coroutine[Any, Any, T]) -> T | None:
-    with anyio.move_on_after(SHIELD, shield=True):
-        return await work
-    return None
-
-
-async def _shielded(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work` to its end, whoever cancels: a cancellation from outside is felt afterwards.
-
-    anyio's shield holds off anyio's own cancellation. `asyncio.timeout`, `wait_for`, `TaskGroup` and Ctrl-C use
-    `Task.cancel()`, which goes through any shield: so on asyncio the work is a task of its own, and we wait for it.
-    """
-    if not _in_asyncio_task():
-        return await _apart_on_trio(work)
-    task = asyncio.create_task(work)
-    cancelled: asyncio.CancelledError | None = None
+async def _attempt(work: Coroutine[Any, Any, T], turn: Turn, slot: Slot) -> T | None:
+    """Do the work within its limit, and let those who wait share a failure."""
+    failure: KickError | None = None
     try:
-        with anyio.CancelScope(shield=True):
-            while not task.done():
-                try:
-                    await asyncio.wait([task])
-                except asyncio.CancelledError as error:
-                    cancelled = error
-        if cancelled is None or task.cancelled():
-            return task.result()
-        # Looked at, so that asyncio does not report it as never retrieved.
-        _ = task.exception()
-        raise cancelled
+        with anyio.move_on_after(SHIELD, shield=True):
+            return await work
+        failure = _stalled(slot)
+        return None
+    except KickError as error:
+        failure = error
+        raise
     finally:
-        # A traceback holds this frame, and this frame holds what holds it.
-        del task, cancelled
+        turn.end(failure)
+        # Its traceback holds this frame.
+        del failure
 
 
-async def _apart_on_trio(work: Coroutine[Any, Any, T]) -> T:
-    """The same on trio, where Ctrl-C is raised in the main task through any shield; the system's tasks are spared."""
-    import trio
+def _stalled(slot: Slot) -> RenewalStalled:
+    return RenewalStalled(
+        f"renewing the {slot.kind} token took more than {SHIELD:g} seconds and was given up; "
+        "what was held is kept, and the next call tries again"
+    )
 
-    done = trio.Event()
-    results: list[T] = []
-    failures: list[BaseException] = []
-    interrupted: KeyboardInterrupt | None = None
 
-    async def carry() -> None:
-        try:
-            results.append(await work)
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            failures.append(error)
-        done.set()
+def _renew_ahead(effect: RenewAhead, handle: Handler, turns: Turns) -> None:
+    turn = turns.turn(effect.slot)
+    if not turn.is_ahead and not turn.is_taken():
+        turn.is_ahead = True
+        begin(_ahead(effect, handle, turns, turn))
 
-    _ = trio.lowlevel.spawn_system_task(carry, context=copy_context())
+
+async def _ahead(effect: RenewAhead, handle: Handler, turns: Turns, turn: Turn) -> None:
+    """The body of a `RenewAhead`, of which nobody is told but who listens to notices."""
     try:
-        with anyio.CancelScope(shield=True):
-            while not done.is_set():
-                try:
-                    await done.wait()
-                except KeyboardInterrupt as error:
-                    interrupted = error
-        if interrupted is not None:
-            raise interrupted
-        if failures:
-            raise failures[0]
-        return results[0]
+        async with turn, turns.hold(effect.slot) as held:
+            body = renew_ahead(effect.action, is_alone=held is not False)
+            _ = await to_its_end(_attempt(_drive(body, handle, turns), turn, effect.slot))
+    except StoreError as error:
+        slot = effect.slot
+        await handle(Notify(RenewalFailed(slot.kind.value, slot.account, str(error))))
+    except Exception as error:  # noqa: BLE001 - nobody waits for it, and on trio it would end everything
+        warnings.warn(f"a token could not be renewed ahead of its end: {error!r}", KickWarning, stacklevel=1)
     finally:
-        # A traceback holds this frame, and this frame holds what holds it.
-        interrupted = None
-        failures.clear()
-
-
-def _in_asyncio_task() -> bool:
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:
-        return False
+        turn.is_ahead = False
 
 
 def run_sync(program: Program[T], answer: Callable[[Leaf], object]) -> T:
@@ -166,7 +162,7 @@ def run_sync(program: Program[T], answer: Callable[[Leaf], object]) -> T:
             effect = program.send(said) if failure is None else program.throw(failure)
             failure = None
             try:
-                said = _exclusive_sync(effect, answer) if isinstance(effect, Exclusive) else answer(effect)
+                said = _answer_sync(effect, answer)
             except Exception as error:  # noqa: BLE001 - as above
                 failure = error
     except StopIteration as stop:
@@ -176,7 +172,11 @@ def run_sync(program: Program[T], answer: Callable[[Leaf], object]) -> T:
         failure = None
 
 
-def _exclusive_sync(effect: Exclusive, answer: Callable[[Leaf], object]) -> Token:
-    """Nobody to wait for; but what is asked is the same, so that a recording can be replayed."""
-    token = run_sync(glance(effect.action), answer)
-    return run_sync(carry_out(effect.action), answer) if token is None else token
+def _answer_sync(effect: Leaf | Exclusive | RenewAhead, answer: Callable[[Leaf], object]) -> object:
+    """Nobody to wait for, and nothing beside; but what is asked is the same, so that a recording can be replayed."""
+    if isinstance(effect, RenewAhead):
+        return run_sync(renew_ahead(effect.action), answer)
+    if isinstance(effect, Exclusive):
+        token = run_sync(glance(effect.action), answer)
+        return run_sync(carry_out(effect.action), answer) if token is None else token
+    return answer(effect)

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from copy import copy
@@ -13,6 +14,8 @@ from msgspec.structs import replace
 from interpreters.browser import Loopback
 from interpreters.pace import Pacing
 from interpreters.tokens.remembered import RememberedTokens
+from interpreters.turns import Turn
+from interpreters.warned import warn_of
 from kickcore.effects import (
     Consent,
     DropToken,
@@ -29,7 +32,7 @@ from kickcore.effects import (
     Send,
     Sleep,
 )
-from kickcore.errors import ClientClosed, LoginInProgress
+from kickcore.errors import ClientClosed, KickWarning, LoginInProgress
 from kickcore.http import Request, Response, Unreachable
 from kickcore.notices import Notice
 from kickcore.oauth.callback import Callback
@@ -80,6 +83,7 @@ class Live:
         self._on_notice = on_notice
         self._consenting: set[str] = set()
         self._closed: list[bool] = []
+        self._warned: set[type[Warning]] = set()
 
     def acting_for(self, account: str) -> "Live":
         """The same interpreter for another account of the app: tokens, connections and closing are shared."""
@@ -181,9 +185,15 @@ class Live:
         return self._pacing.pay(cost)
 
     async def notify(self, notice: Notice) -> None:
-        """Tell `on_notice`, if there is one."""
-        if self._on_notice is not None:
+        """Tell `on_notice`, if there is one; what harms those who do not listen is a warning, too."""
+        warn_of(notice, self._warned)
+        if self._on_notice is None:
+            return
+        try:
             self._on_notice(notice)
+        except Exception as error:  # noqa: BLE001 - it stands in the middle of a renewal, and nothing depends on it
+            text = f"on_notice raised {type(error).__name__}; the call goes on"
+            warnings.warn(text, KickWarning, stacklevel=2)
 
     async def consent(self, effect: Consent) -> Callback:
         """Show the page and wait. One login of an account at a time."""
@@ -197,11 +207,11 @@ class Live:
         finally:
             self._consenting.discard(self.app.account)
 
-    def turn(self, slot: Slot) -> AbstractAsyncContextManager[None]:
-        """Wait for the slot within this process."""
+    def turn(self, slot: Slot) -> Turn:
+        """The line in which the tasks of this event loop wait for the slot."""
         return self.tokens.turn(slot)
 
-    def hold(self, slot: Slot) -> AbstractAsyncContextManager[None]:
+    def hold(self, slot: Slot) -> AbstractAsyncContextManager[object]:
         """Wait for the slot among the processes that share the store."""
         return self.tokens.hold(slot)
 
@@ -219,5 +229,6 @@ class Live:
             try:
                 await self.tokens.flush()
             finally:
+                self.tokens.forget()
                 with anyio.CancelScope(shield=True):
                     await self._transport.aclose()

@@ -17,11 +17,13 @@ Rules:
    traceback shows that line; it is always an `Exception`.
 4. Cancellation is never thrown in. The driver closes the program and the cancellation passes by. So a program yields no
    effect in a `finally`, and catches neither `BaseException` nor `GeneratorExit`.
-5. `Exclusive(slot, action)` is the one structural effect: the driver keeps it for itself. It waits for its turn with
-   that token (this can be cancelled); looks whether somebody has renewed it meanwhile; and carries the action out
-   behind a shield with a deadline, because Kick may have spent the old refresh token while its answer is still on the
-   way. Then it lets go, and a cancelled caller learns it at once. The body is *named by a value* and cannot ask for
-   another `Exclusive`: its type forbids it, so it cannot deadlock.
+5. `Exclusive(slot, action)` and `RenewAhead(slot, action)` are the structural effects: the driver keeps them for
+   itself. `Exclusive` waits for its turn with that token (this can be cancelled); looks whether somebody has renewed
+   it, or failed to, meanwhile; and carries the action out behind a shield with a deadline, because Kick may have spent
+   the old refresh token while its answer is still on the way. Then it lets go, and a cancelled caller learns it at
+   once. `RenewAhead` does the same beside the program, which goes on at once; where somebody is at it already, it does
+   nothing. The body is *named by a value* and cannot ask for either of the two: its type forbids it, so it cannot
+   deadlock.
 6. Fields of effects are values that can be compared, hashed and written down: no functions, no open things.
 7. Chance is keyed by its purpose, time is asked for: a program given equal answers takes equal steps.
 
@@ -41,6 +43,7 @@ One effect, one answer, one handler of the same name in snake case:
     PayRetry(cost)                      bool                     spend of the budget for repeating; less than 0 refills
     Notify(notice)                      None                     tell whoever listens
     Exclusive(slot, action)             Token                    carry out an action while no one else does
+    RenewAhead(slot, action)            None                     the same meanwhile, without waiting for it
 """
 
 from collections.abc import Generator
@@ -50,7 +53,7 @@ from msgspec import Struct
 
 from kickcore.http import Request, Response, Unreachable
 from kickcore.notices import Notice
-from kickcore.oauth.actions import Renewal
+from kickcore.oauth.actions import FetchAppToken, RefreshToken, Renewal
 from kickcore.oauth.callback import Callback
 from kickcore.oauth.tokens import App, NotSaved, Saved, Slot, Stored, Superseded, Token
 from kickcore.policy import Pace
@@ -163,6 +166,13 @@ class Exclusive(Effect[Token], frozen=True):
     action: Renewal
 
 
+class RenewAhead(Effect[None], frozen=True):
+    """Begin to carry out `action` on the token of `slot`, unless someone is at it, and do not wait for its end."""
+
+    slot: Slot
+    action: FetchAppToken | RefreshToken
+
+
 Leaf: TypeAlias = (
     Now
     | Entropy
@@ -180,8 +190,8 @@ Leaf: TypeAlias = (
 )
 """The effects that an interpreter answers."""
 
-Program: TypeAlias = Generator[Leaf | Exclusive, Any, T]
+Program: TypeAlias = Generator[Leaf | Exclusive | RenewAhead, Any, T]
 """What a driver drives: yields effects, returns a T."""
 
 Body: TypeAlias = Generator[Leaf, Any, T]
-"""The body of an `Exclusive`, and any other program that needs no turn of its own."""
+"""The body of an `Exclusive` or a `RenewAhead`, and any other program that needs no turn of its own."""

@@ -7,6 +7,7 @@
         TokenError                  about tokens
             LoginRequired           no user token is held: authenticate() or set_user_token()
                 ReauthorizationRequired   Kick no longer takes the refresh token: log in again
+                    GrantLost       and that is because the answer to a refresh was lost
             MissingScopes           the user token lacks a scope; nothing was sent
             OAuthError              the identity host refused, by `error`
                 InvalidClient       client id or secret is wrong
@@ -34,7 +35,8 @@
         NotSent                     Kick took a chat message and did not send it
         NetworkError                no answer at all
 
-An error says what happened, what was kept and what to do next. It holds no request, no response and no secret.
+An error says what happened, what was kept and what to do next, in at most 500 characters. It holds no request, no
+response and no secret.
 """
 
 from collections.abc import Mapping
@@ -42,6 +44,8 @@ from typing import Any, Final
 
 LONGEST_TEXT: Final = 300
 """Characters of a text from outside that an error repeats."""
+LONGEST_MESSAGE: Final = 500
+"""Characters of an error's message."""
 
 
 def cleaned(text: str, limit: int = LONGEST_TEXT) -> str:
@@ -52,7 +56,12 @@ def cleaned(text: str, limit: int = LONGEST_TEXT) -> str:
 
 
 class KickError(Exception):
-    """Whatever kickcore raises."""
+    """Whatever kickcore raises. A message that is too long loses its middle: what to do stands at its end."""
+
+    def __init__(self, message: str) -> None:
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[:299]}…{message[-200:]}"
+        super().__init__(message)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only facts would otherwise be lost on the way through pickle.
@@ -128,6 +137,14 @@ class RefreshOutcomeUnknown(TokenError):
     """A refresh was sent and its answer was lost, so nobody knows whether Kick spent the old refresh token.
 
     The old one is kept and tried again by the next call.
+    """
+
+
+class GrantLost(ReauthorizationRequired, RefreshOutcomeUnknown):
+    """A refresh whose answer was lost had spent the refresh token, and the new one was in that answer.
+
+    The user did nothing wrong and must log in again all the same. Told once; later calls raise
+    `ReauthorizationRequired`.
     """
 
 
@@ -299,3 +316,11 @@ class TokenNotSaved(KickWarning):
 
 class ScopesNotGranted(KickWarning):
     """The user granted less than was asked for."""
+
+
+class ClockWrong(KickWarning):
+    """This machine's clock and Kick's differ by more than a minute."""
+
+
+class GrantOld(KickWarning):
+    """A user's grant is about as old as Kick lets one become; a login renews it."""

@@ -88,6 +88,17 @@ def retry_after(response: Response, now: float | None) -> float | None:
     return None if instant is None or since is None else max(instant - since, 0.0)
 
 
+def clock_skew(response: Response, before: float, after: float) -> float:
+    """Seconds by which the answerer's clock (its `Date`) is ahead of ours, negative if behind, 0 if it may be right.
+
+    `before` and `after` are when the request began and when its answer was there. A `Date` is in whole seconds.
+    """
+    date = _date(response.header("date") or "")
+    if date is None or before - 1.0 <= date <= after:
+        return 0.0
+    return date - after if date > after else date + 1.0 - before
+
+
 # The three forms of RFC 9110, section 5.6.7. The standard library's parser brings in sockets before Python 3.13.
 _DATE: Final = re.compile(
     r"(?:[a-z]{3}, |[a-z]+day, )(?P<day>\d\d)[ -](?P<month>[a-z]{3})[ -](?P<year>\d{4}|\d\d) (?P<time>[\d:]{8})"

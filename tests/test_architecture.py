@@ -14,7 +14,7 @@ import kickcore
 from interpreters.live import Live
 from kickcore import KickClient, effects, errors
 from kickcore.api import categories, channels, chat, introspection, livestreams, users
-from kickcore.effects import Effect, Exclusive, Leaf
+from kickcore.effects import Effect, Exclusive, Leaf, RenewAhead
 from kickcore.oauth import login
 
 ROOT = Path(__file__).parent.parent
@@ -73,7 +73,7 @@ def test_nothing_is_silenced_in_the_core(path: Path) -> None:
 
 def test_one_effect_has_one_handler_of_its_name_and_one_line_in_the_rules_and_the_docs() -> None:
     defined = {kind for _, kind in inspect.getmembers(effects, inspect.isclass) if issubclass(kind, Effect)} - {Effect}
-    assert defined == {*LEAVES, Exclusive}
+    assert defined == {*LEAVES, Exclusive, RenewAhead}
     page = (ROOT / "docs" / "effects.md").read_text("utf-8")
     assert effects.__doc__ is not None
     for kind in defined:

@@ -5,13 +5,12 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from hashlib import sha256
 from typing import assert_never
 
-import anyio
-
 from interpreters.pace import Pacing
 from interpreters.sandbox.shell import Sandbox
 from interpreters.sandbox.small import STARTED
 from interpreters.sandbox.visitor import approve
 from interpreters.tokens.memory import TokenTable
+from interpreters.turns import Turn
 from kickcore.effects import (
     Consent,
     DropToken,
@@ -67,7 +66,7 @@ class Simulated:
         self.notices: list[Notice] = []
         self._seed = seed
         self._drawn: dict[str, int] = {}
-        self._turns: dict[Slot, anyio.Lock] = {}
+        self._turns: dict[Slot, Turn] = {}
 
     def answer(self, effect: Leaf) -> object:  # noqa: C901 - one case for each effect
         """The answer to one effect."""
@@ -106,9 +105,9 @@ class Simulated:
         """The same, for the driver that awaits."""
         return self.answer(effect)
 
-    def turn(self, slot: Slot) -> AbstractAsyncContextManager[None]:
+    def turn(self, slot: Slot) -> Turn:
         """One task at a time for each slot."""
-        return self._turns.setdefault(slot, anyio.Lock())
+        return self._turns.setdefault(slot, Turn())
 
     def hold(self, slot: Slot) -> AbstractAsyncContextManager[None]:
         """There is no other process."""

@@ -21,6 +21,9 @@ class TokenStore(Protocol):
         """Forget the token of `slot`. Nothing stored is fine, too."""
         ...
 
-    def hold(self, slot: Slot) -> AbstractAsyncContextManager[None]:
-        """Keep every other process from changing `slot` meanwhile. Waiting can be cancelled and has a limit."""
+    def hold(self, slot: Slot) -> AbstractAsyncContextManager[object]:
+        """Keep every other process from changing `slot` meanwhile. Waiting can be cancelled and has a limit.
+
+        Where that cannot be done, give False: a renewal then waits longer for what others may have begun.
+        """
         ...

@@ -1,10 +1,9 @@
 """Tokens in memory: for tests, for containers, for those who inject tokens and keep them elsewhere."""
 
+from contextlib import AbstractAsyncContextManager
 from itertools import count
 
-import anyio
-from anyio.lowlevel import RunVar
-
+from interpreters.turns import Gate
 from kickcore.oauth.tokens import Saved, Slot, Stored, Superseded, Token
 
 
@@ -33,12 +32,11 @@ class TokenTable:
 
 
 class MemoryStore:
-    """A token store that writes nothing anywhere. Several clients of one process may share it."""
+    """A token store that writes nothing anywhere. Several clients of one process may share it, in any threads."""
 
     def __init__(self) -> None:
         self._table = TokenTable()
-        # Locks belong to the event loop that waits on them; tokens do not.
-        self._holds: RunVar[dict[Slot, anyio.Lock]] = RunVar("kickcore memory holds")
+        self._gate = Gate()
 
     async def load(self, slot: Slot) -> Stored | None:
         """The token of `slot` and its version, or None."""
@@ -52,10 +50,6 @@ class MemoryStore:
         """Forget the token of `slot`."""
         self._table.remove(slot)
 
-    def hold(self, slot: Slot) -> anyio.Lock:
-        """Memory belongs to one process; the clients of this event loop that share it hold a slot one at a time."""
-        holds = self._holds.get(None)
-        if holds is None:
-            holds = dict[Slot, anyio.Lock]()
-            _ = self._holds.set(holds)
-        return holds.setdefault(slot, anyio.Lock())
+    def hold(self, slot: Slot) -> AbstractAsyncContextManager[object]:
+        """Memory belongs to one process; the clients that share it hold a slot one at a time."""
+        return self._gate.hold(slot)

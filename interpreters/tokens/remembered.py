@@ -10,8 +10,10 @@ from typing import Final
 import anyio
 from anyio.lowlevel import RunVar
 from msgspec import Struct
+from msgspec.structs import replace
 
 from interpreters.tokens import TokenStore
+from interpreters.turns import Gate, Turn
 from kickcore.errors import StoreError, TokenNotSaved
 from kickcore.oauth.tokens import NotSaved, Saved, Slot, Stored, Superseded, Token
 
@@ -21,11 +23,16 @@ SAVE_AGAIN_AFTER: Final = 30.0
 """Seconds after a failed save before it is tried again in passing."""
 
 
-class _Held(Struct):
-    """A token in memory. `version` is the store's; `unsaved` since when; `own` if the caller keeps it himself."""
+class _Held(Struct, kw_only=True):
+    """A token in memory. `version` is the store's; `unsaved` since when; `own` if the caller keeps it himself.
+
+    `wall` and `ticks` are what both clocks said when it came.
+    """
 
     token: Token
-    version: str = ""
+    version: str
+    wall: float
+    ticks: float
     unsaved: float | None = None
     own: bool = False
 
@@ -34,17 +41,26 @@ class RememberedTokens:
     """Memory first, then the store, then the caller.
 
     A load is answered from memory unless a reread is asked for; a save that fails leaves the token in memory, warns
-    (`TokenNotSaved`) and is tried again later and on `flush`. `ticks` is a monotonic clock in seconds.
+    (`TokenNotSaved`) and is tried again later and on `flush`. `ticks` is a monotonic clock in seconds, `clock` gives
+    epoch seconds. May be used from several threads and event loops.
     """
 
-    def __init__(self, store: TokenStore, ticks: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: TokenStore,
+        ticks: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.store: Final = store
         self._ticks = ticks
+        self._clock = clock
+        self._gate = Gate()
         self._held: dict[Slot, _Held] = {}
         self._absent: dict[Slot, float] = {}
         self._versions = count(1)
         # Locks belong to the event loop that waits on them; tokens do not.
-        self._turns: RunVar[dict[tuple[str, Slot], anyio.Lock]] = RunVar("kickcore token turns")
+        self._turns: RunVar[dict[Slot, Turn]] = RunVar("kickcore token turns")
+        self._looks: RunVar[dict[Slot, anyio.Lock]] = RunVar("kickcore token looks")
 
     def peek(self, slot: Slot) -> Token | None:
         """The token in memory, if there is one."""
@@ -53,7 +69,18 @@ class RememberedTokens:
 
     def put(self, slot: Slot, token: Token, *, save: bool) -> None:
         """Hold a token that comes from the caller; store it on its next use, or never."""
-        self._held[slot] = _Held(token, self._mint(), unsaved=float("-inf") if save else None, own=not save)
+        self._hold(slot, token, self._mint(), unsaved=float("-inf") if save else None, own=not save)
+
+    def _hold(
+        self, slot: Slot, token: Token, version: str, *, unsaved: float | None = None, own: bool = False
+    ) -> _Held:
+        held = self._held[slot] = _Held(
+            token=token, version=version, wall=self._clock(), ticks=self._ticks(), unsaved=unsaved, own=own
+        )
+        return held
+
+    def _stored(self, held: _Held) -> Stored:
+        return Stored(held.token, held.version, held.wall + max(self._ticks() - held.ticks, 0.0))
 
     def _mint(self) -> str:
         """A version of our own, which no store gives."""
@@ -66,14 +93,14 @@ class RememberedTokens:
             await self._save_in_passing(slot)
             held = self._held.get(slot)
         if held is not None and (held.own or held.unsaved is not None or not reread):
-            return Stored(held.token, held.version)
+            return self._stored(held)
         if not reread and self._is_absent(slot):
             return None
-        async with self._lock(("load", slot)):
+        async with self._look_lock(slot):
             # Of many that come at once, the first has looked for all.
             held = self._held.get(slot)
             if not reread and (held is not None or self._is_absent(slot)):
-                return Stored(held.token, held.version) if held else None
+                return self._now_held(slot)
             return await self._look(slot, held)
 
     def _is_absent(self, slot: Slot) -> bool:
@@ -96,31 +123,50 @@ class RememberedTokens:
             before.version = ""
             return self._now_held(slot)
         self._remember(slot, stored)
-        return stored
+        return self._now_held(slot)
 
     def _now_held(self, slot: Slot) -> Stored | None:
         held = self._held.get(slot)
-        return Stored(held.token, held.version) if held else None
+        return self._stored(held) if held else None
 
     def _remember(self, slot: Slot, stored: Stored | None) -> None:
         if stored is None:
             _ = self._held.pop(slot, None)
             self._absent[slot] = self._ticks()
+        elif (before := self._held.get(slot)) is None or before.token != stored.token:
+            _ = self._hold(slot, stored.token, stored.version)
         else:
-            self._held[slot] = _Held(stored.token, stored.version)
+            # The same token: since when it is here has not changed.
+            before.version, before.unsaved = stored.version, None
 
     async def save(self, slot: Slot, token: Token, version: str) -> Saved | Superseded | NotSaved:
         """Hold `token`, then store it if the store still has `version`."""
         before = self._held.get(slot)
         if before is not None and before.version != version:
-            return Superseded(Stored(before.token, before.version))
+            return Superseded(self._stored(before))
+        if before is not None and _is_marked(before.token, token):
+            return await self._mark(slot, before, token)
         if before is not None and before.own:
-            self._held[slot] = _Held(token, self._mint(), own=True)
-            return Saved(self._held[slot].version)
-        held = self._held[slot] = _Held(token, version, unsaved=self._ticks())
+            return Saved(self._hold(slot, token, self._mint(), own=True).version)
+        held = self._hold(slot, token, version, unsaved=self._ticks())
         if before is not None and before.unsaved is not None:
             return await self._save_again(slot, held)
         return await self._store(slot, held)
+
+    async def _mark(self, slot: Slot, held: _Held, token: Token) -> Saved | Superseded | NotSaved:
+        """The same token with another attempt. Where that cannot be stored, nobody needs to be told."""
+        held.token = token
+        if held.own or held.unsaved is not None:
+            return Saved(held.version)
+        try:
+            outcome = await self.store.save(slot, token, held.version)
+        except Exception as error:  # noqa: BLE001 - whatever a store fails with, the token is as it was
+            return NotSaved(_told(error))
+        if isinstance(outcome, Saved):
+            held.version = outcome.version
+        elif self._held.get(slot) is held:
+            self._remember(slot, outcome.stored)
+        return outcome
 
     async def _store(self, slot: Slot, held: _Held) -> Saved | Superseded | NotSaved:
         try:
@@ -162,7 +208,7 @@ class RememberedTokens:
     async def _save_in_passing(self, slot: Slot) -> None:
         """Save what could not be saved before, unless somebody is changing the token at this moment: he saves, too."""
         turn = self.turn(slot)
-        if not turn.statistics().locked:
+        if not turn.is_taken():
             async with turn:
                 await self._save_in_turn(slot)
 
@@ -184,34 +230,52 @@ class RememberedTokens:
 
     async def finish_renewals(self) -> None:
         """Wait until nobody of this event loop is changing a token, but not for those who come later."""
-        for (name, _), lock in list((self._turns.get(None) or {}).items()):
-            if name == "turn" and lock.statistics().locked:
-                async with lock:
+        for turn in list((self._turns.get(None) or {}).values()):
+            if turn.is_taken():
+                async with turn:
                     pass
 
-    def turn(self, slot: Slot) -> anyio.Lock:
-        """The lock that tasks of this event loop wait in line for."""
-        return self._lock(("turn", slot))
+    def forget(self) -> None:
+        """Let go of every token that the store has; what is held in memory only stays, so that it is not lost."""
+        for slot in [slot for slot, held in self._held.items() if held.unsaved is None and not held.own]:
+            del self._held[slot]
 
-    def _lock(self, name: tuple[str, Slot]) -> anyio.Lock:
-        locks = self._turns.get(None)
-        if locks is None:
-            locks = dict[tuple[str, Slot], anyio.Lock]()
-            _ = self._turns.set(locks)
-        lock = locks.get(name)
-        if lock is None:
-            lock = locks[name] = anyio.Lock()
-        return lock
+    def turn(self, slot: Slot) -> Turn:
+        """The line in which tasks of this event loop wait."""
+        turns = self._turns.get(None)
+        if turns is None:
+            turns = dict[Slot, Turn]()
+            _ = self._turns.set(turns)
+        turn = turns.get(slot)
+        if turn is None:
+            turn = turns[slot] = Turn()
+        return turn
+
+    def _look_lock(self, slot: Slot) -> anyio.Lock:
+        looks = self._looks.get(None)
+        if looks is None:
+            looks = dict[Slot, anyio.Lock]()
+            _ = self._looks.set(looks)
+        look = looks.get(slot)
+        if look is None:
+            look = looks[slot] = anyio.Lock()
+        return look
 
     @asynccontextmanager
-    async def hold(self, slot: Slot) -> AsyncGenerator[None]:
-        """Keep other processes from changing `slot`."""
-        held = self._held.get(slot)
-        if held is not None and held.own:
-            yield
-        else:
-            async with self.store.hold(slot):
-                yield
+    async def hold(self, slot: Slot) -> AsyncGenerator[object]:
+        """Keep other threads and other processes from changing `slot`; False if the store cannot do the latter."""
+        async with self._gate.hold(slot):
+            held = self._held.get(slot)
+            if held is not None and held.own:
+                yield True
+            else:
+                async with self.store.hold(slot) as alone:
+                    yield alone
+
+
+def _is_marked(before: Token, after: Token) -> bool:
+    """Whether they differ by what is known of attempts alone."""
+    return before != after and before == replace(after, attempt=before.attempt)
 
 
 def _told(error: Exception) -> str:

@@ -44,7 +44,7 @@ from kickcore.errors import (
 )
 from kickcore.http import HELD_BACK, Pairs, Request, Response, Unreachable, path_segment, retry_after
 from kickcore.notices import Retrying
-from kickcore.oauth.renewal import token_for
+from kickcore.oauth.access import token_for
 from kickcore.oauth.scopes import Needs, missing_scopes
 from kickcore.oauth.tokens import App, TokenKind
 from kickcore.policy import Pace

@@ -20,8 +20,8 @@ from kickcore.api.model import Instant, Model
 from kickcore.effects import LoadApp, Program, Send
 from kickcore.errors import InvalidInput, NotFound
 from kickcore.http import Pairs, Request
+from kickcore.oauth.access import token_for
 from kickcore.oauth.grants import TOKEN_LIMIT, TOKEN_TIMEOUT
-from kickcore.oauth.renewal import token_for
 from kickcore.oauth.tokens import TokenKind
 
 REPLACEMENTS: Final[Mapping[str, str]] = {

@@ -6,8 +6,8 @@ from kickcore.api.call import answered, error_for, read_data
 from kickcore.api.model import Model
 from kickcore.effects import LoadApp, Program, Send
 from kickcore.http import Request
+from kickcore.oauth.access import token_for
 from kickcore.oauth.grants import TOKEN_LIMIT, TOKEN_TIMEOUT
-from kickcore.oauth.renewal import token_for
 from kickcore.oauth.scopes import parse_scope
 from kickcore.oauth.tokens import App, TokenKind
 from kickcore.secret import Secret

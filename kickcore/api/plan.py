@@ -19,6 +19,7 @@ from kickcore.effects import (
     Now,
     PayRetry,
     Program,
+    RenewAhead,
     SaveToken,
     Send,
     Sleep,
@@ -127,7 +128,7 @@ def dry_run(program: Program[Any], app: App = _APP) -> Plan:
         program.close()
 
 
-def _made_up(effect: Leaf, app: App) -> object:  # noqa: C901 - one case for each effect
+def _made_up(effect: Leaf | RenewAhead, app: App) -> object:  # noqa: C901 - one case for each effect
     match effect:
         case Now():
             return 1.0
@@ -145,7 +146,7 @@ def _made_up(effect: Leaf, app: App) -> object:  # noqa: C901 - one case for eac
             return Pace()
         case PayRetry():
             return False
-        case Sleep() | DropToken() | HoldBack() | Notify():
+        case Sleep() | DropToken() | HoldBack() | Notify() | RenewAhead():
             return None
         case Consent():
             raise ConfigError("a login cannot be planned: it depends on the user")

@@ -17,15 +17,16 @@ from kickcore.errors import (
     KickError,
     NetworkError,
     OAuthError,
+    RateLimited,
     ReauthorizationRequired,
     RefreshOutcomeUnknown,
     ServerError,
     TokenResponseError,
     cleaned,
 )
-from kickcore.http import Pairs, Request, Response, Sent, Unreachable
+from kickcore.http import Pairs, Request, Response, Sent, Unreachable, retry_after
 from kickcore.oauth.scopes import parse_scope
-from kickcore.oauth.tokens import App, Token, lifetime
+from kickcore.oauth.tokens import App, Outcome, Token, lifetime
 from kickcore.secret import Secret
 
 TOKEN_TIMEOUT: Final = 15.0
@@ -34,6 +35,8 @@ TOKEN_LIMIT: Final = 64 * 1024
 """Bytes of an answer of the identity host."""
 
 SHORTEST_SECRET: Final = 6
+
+_REFRESH_TOKEN: Final = re.compile(rb'"refresh_token"\s*:\s*"([\x21\x23-\x5B\x5D-\x7E]{1,8192})"')
 
 # RFC 6750, section 2.1 (b64token), and what else fits into a header without harm; a bound on the length.
 _BEARER: Final = re.compile(r"[\x21-\x7E]{1,8192}\Z", re.ASCII)
@@ -79,11 +82,13 @@ class Grant(Struct, frozen=True):
     """What an answer of the token endpoint comes to: a token to keep, a problem to raise, or both.
 
     Where both are there, keep first and raise then: Kick may have spent the old refresh token, and the new one must not
-    be lost over a flaw in the rest of the answer.
+    be lost over a flaw in the rest of the answer. `outcome` tells what a problem means for the refresh token that was
+    sent.
     """
 
     token: Token | None = None
     problem: KickError | None = None
+    outcome: Outcome = Outcome.FAILED
 
 
 def read_grant(
@@ -101,25 +106,64 @@ def read_grant(
     `sent` is the request: an error text that repeats a secret of it, or one of the answer's own, is shown without.
     """
     if isinstance(answer, Unreachable):
-        return Grant(problem=_unreachable(answer, before))
+        outcome = Outcome.FAILED if answer.sent is Sent.NO else Outcome.UNKNOWN
+        return Grant(None, _unreachable(answer, before), outcome)
     members = _members(answer.body)
-    if answer.status >= 300 or members is None or _error(members):
-        return Grant(problem=_refusal(answer, members, before, sent))
-    refresh = bearer(members.get("refresh_token")) or (before.refresh_token if before else None)
-    access = bearer(members.get("access_token"))
+    if not 200 <= answer.status < 300:
+        return _refused(answer, members or {}, asked_at, before, sent)
+    found = members or _salvaged(answer.body)
+    refresh = bearer(found.get("refresh_token")) or (before.refresh_token if before else None)
+    access = bearer(found.get("access_token"))
+    scope = _scope(found.get("scope"), before, asked)
+    token = Token(access, asked_at + lifetime(found.get("expires_in")), asked_at, refresh, scope)
+    token = replace(token, **_ages(refresh, asked_at, before))
+    problem = _flaw(answer, members, before, sent)
+    if problem is None:
+        return Grant(token)
+    outcome = Outcome.FAILED if isinstance(problem, OAuthError) else Outcome.UNKNOWN
+    if bearer(found.get("refresh_token")) is None:
+        return Grant(None, problem, outcome)
+    return Grant(replace(token, access_token=None, expires_at=asked_at), problem, outcome)
+
+
+def _flaw(
+    answer: Response, members: dict[str, Any] | None, before: Token | None, sent: Request | None
+) -> KickError | None:
+    """Why an answer of success gives no token that could be used."""
+    saved = "; its refresh token was kept, and the next call tries it" if _salvaged(answer.body) else ""
+    if members is None:
+        cut = answer.body.lstrip().startswith(b"{") and not answer.body.rstrip().endswith(b"}")
+        kept = saved or "; the old refresh token was kept, and the next call tries it again"
+        if cut and before is not None:
+            return RefreshOutcomeUnknown(f"the answer to the refresh was cut short{kept}")
+        return TokenResponseError(f"Kick's token endpoint answered with something that is no token{saved}")
+    if _error(members):
+        return _by_code(answer.status, members, before, sent)
     kind = members.get("token_type", "Bearer")
-    scope = _scope(members.get("scope"), before, asked)
-    flaw = None
-    if access is None:
+    if bearer(members.get("access_token")) is None:
         flaw = "it holds no access token that could be sent"
     elif not isinstance(kind, str) or kind.lower() != "bearer":
         # Not shown: a server that mixes up its members may have put a token there.
         flaw = "its token type is not Bearer"
-    if flaw is None:
-        return Grant(Token(access, asked_at + lifetime(members.get("expires_in")), asked_at, refresh, scope))
-    kept = None if refresh is None else Token(None, asked_at, asked_at, refresh, scope)
-    saved = "; its refresh token was kept and the next call tries again" if kept else ""
-    return Grant(kept, TokenResponseError(f"Kick's token endpoint answered, but {flaw}{saved}"))
+    else:
+        return None
+    return TokenResponseError(f"Kick's token endpoint answered, but {flaw}{saved}")
+
+
+def _salvaged(body: bytes) -> dict[str, Any]:
+    """The refresh token of an answer that cannot be read as a whole: cut short, or in a broken encoding."""
+    found = _REFRESH_TOKEN.findall(body)
+    return {"refresh_token": found[0].decode("ascii")} if len(found) == 1 else {}
+
+
+def _ages(refresh: Secret | None, asked_at: float, before: Token | None) -> dict[str, float | None]:
+    """Since when there is this grant, and this refresh token."""
+    if refresh is None:
+        return {}
+    if before is None:
+        return {"granted_at": asked_at, "refresh_issued_at": asked_at}
+    is_new = refresh != before.refresh_token
+    return {"granted_at": before.granted_at, "refresh_issued_at": asked_at if is_new else before.refresh_issued_at}
 
 
 def _scope(member: object, before: Token | None, asked: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -159,26 +203,33 @@ def _unreachable(answer: Unreachable, before: Token | None) -> KickError:
     )
 
 
-def _refusal(answer: Response, members: dict[str, Any] | None, before: Token | None, sent: Request | None) -> KickError:
+def _refused(
+    answer: Response, members: dict[str, Any], asked_at: float, before: Token | None, sent: Request | None
+) -> Grant:
     """Decide by `error`, never by 400 against 401; a 5xx and the firewall's 403 say nothing about the grant."""
-    error = _error(members) if members else ""
-    operation = "POST /oauth/token"
-    if answer.status >= 500 or answer.status == 429 or (answer.status == 403 and members and "reference" in members):
-        text = f"the identity host cannot help now (status {answer.status}); tokens are as they were, try again later"
-        return ServerError(text, status=answer.status, operation=operation)
-    if error:
-        return _by_code(error, answer.status, members or {}, before, sent)
-    if members and members.get("error"):
-        return OAuthError("the identity host refused without a code", error="", description="", status=answer.status)
-    if answer.status >= 300:
-        text = f"the identity host answered status {answer.status} without saying why; tokens are as they were"
-        return TokenResponseError(text)
-    cut = answer.body.lstrip().startswith(b"{") and not answer.body.rstrip().endswith(b"}")
-    if cut and before is not None:
-        return RefreshOutcomeUnknown(
-            "the answer to the refresh was cut short; the old refresh token was kept, and the next call tries it again"
+    operation, kept = "POST /oauth/token", "tokens are as they were"
+    if answer.status >= 500:
+        # What failed may have failed after the old refresh token was spent.
+        text = f"the identity host failed (status {answer.status}); {kept}, try again later"
+        return Grant(None, ServerError(text, status=answer.status, operation=operation), Outcome.UNKNOWN)
+    if answer.status == 429:
+        limited = RateLimited(
+            f"the identity host takes no more requests for now; {kept}", status=429, operation=operation
         )
-    return TokenResponseError("Kick's token endpoint answered with something that is no token; tokens are as they were")
+        limited.retry_after = retry_after(answer, asked_at)
+        return Grant(None, limited)
+    if answer.status == 403 and "reference" in members:
+        text = f"the firewall in front of Kick refused it; {kept}, try again later"
+        return Grant(None, ServerError(text, status=403, operation=operation))
+    if _error(members):
+        problem = _by_code(answer.status, members, before, sent)
+        ended = isinstance(problem, ReauthorizationRequired)
+        return Grant(None, problem, Outcome.ENDED if ended else Outcome.FAILED)
+    if members.get("error"):
+        text = "the identity host refused without a code"
+        return Grant(None, OAuthError(text, error="", description="", status=answer.status))
+    text = f"the identity host answered status {answer.status} without saying why; {kept}"
+    return Grant(None, TokenResponseError(text))
 
 
 def _without_secrets(text: str, members: dict[str, Any], sent: Request | None) -> str:
@@ -192,7 +243,8 @@ def _without_secrets(text: str, members: dict[str, Any], sent: Request | None) -
     return text
 
 
-def _by_code(error: str, status: int, members: dict[str, Any], before: Token | None, sent: Request | None) -> KickError:
+def _by_code(status: int, members: dict[str, Any], before: Token | None, sent: Request | None) -> KickError:
+    error = _error(members)
     code = cleaned(_without_secrets(error, members, sent), 80)
     description = cleaned(_without_secrets(str(members.get("error_description") or ""), members, sent))
     told = f"{code}: {description}" if description else code

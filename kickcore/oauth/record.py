@@ -1,7 +1,8 @@
 """A token as text for a file: what is written, and what is believed when it is read.
 
 The members are those that kickcom.py 1.1 writes, so its files are read too, and beside them `version`, `issuer`,
-`client_id`, `account` and `issued_at`. Members that are not known are kept.
+`client_id`, `account`, `issued_at`, `granted_at`, `refresh_issued_at` and `attempt`. Members that are not known are
+kept.
 """
 
 import json
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from kickcore.oauth.grants import bearer
 from kickcore.oauth.scopes import parse_scope
-from kickcore.oauth.tokens import LONGEST_LIFE, Slot, Token
+from kickcore.oauth.tokens import LONGEST_LIFE, Attempt, Outcome, Slot, Token
 from kickcore.secret import Secret
 
 RECORD_VERSION: Final = 1
@@ -44,10 +45,12 @@ class Record(Struct, frozen=True):
     unknown: Mapping[str, Any]
 
 
+_AGES: Final = ("granted_at", "refresh_issued_at")
+_OUTCOMES: Final = frozenset(Outcome)
 _KNOWN: Final = frozenset(
     {
         "version", "issuer", "client_id", "token_kind", "account", "access_token", "token_type", "refresh_token",
-        "scope", "expires_at", "issued_at",
+        "scope", "expires_at", "issued_at", "granted_at", "refresh_issued_at", "attempt",
     }
 )  # fmt: skip
 
@@ -69,6 +72,9 @@ def write_record(slot: Slot, token: Token, unknown: Mapping[str, Any] | None = N
         members["refresh_token"] = token.refresh_token.reveal()
     if token.scope is not None:
         members["scope"] = " ".join(token.scope)
+    members |= {name: instant for name in _AGES if (instant := getattr(token, name)) is not None}
+    if token.attempt is not None:
+        members["attempt"] = {"at": token.attempt.at, "outcome": token.attempt.outcome.value}
     return json.dumps({**(unknown or {}), **members}, indent=2).encode("utf-8") + b"\n"
 
 
@@ -98,6 +104,9 @@ def read_record(text: bytes, slot: Slot, now: float) -> Record | Unusable:
         _instant(members.get("issued_at")),
         _secret(refresh),
         parse_scope(scope) if isinstance(scope, str) else None,
+        _instant(members.get("granted_at")) or None,
+        _instant(members.get("refresh_issued_at")) or None,
+        _attempt(members.get("attempt")),
     )
     return Record(token, {name: value for name, value in members.items() if name not in _KNOWN})
 
@@ -129,6 +138,16 @@ def _is_token(member: object) -> bool:
 
 def _secret(member: object) -> Secret | None:
     return bearer(member)
+
+
+def _attempt(member: object) -> Attempt | None:
+    """What is told of the last attempt. Of one that cannot be read only this is known: that there was one."""
+    if not isinstance(member, dict):
+        return None
+    members = cast("dict[str, Any]", member)
+    outcome = members.get("outcome")
+    known = Outcome(outcome) if isinstance(outcome, str) and outcome in _OUTCOMES else Outcome.UNKNOWN
+    return Attempt(_instant(members.get("at")), known)
 
 
 def _instant(member: object) -> float:

@@ -14,8 +14,12 @@ from kickcore.secret import Secret
 API_URL: Final = "https://api.kick.com"
 ID_URL: Final = "https://id.kick.com"
 
-MARGIN: Final = 60.0
-"""Seconds before its end from which a token counts as due."""
+RENEW_FROM: Final = 600.0
+"""Seconds before its end from which a token is renewed ahead and used meanwhile; at most a fifth of its life."""
+RENEW_BY: Final = 60.0
+"""Seconds before its end from which a call waits for the new token; at most a tenth of its life."""
+PAUSE: Final = 30.0
+"""Seconds between two tries to renew a token that is still alive."""
 DEFAULT_LIFE: Final = 300.0
 """Seconds that a token is taken to live when Kick does not say, or says nonsense."""
 LONGEST_LIFE: Final = 365 * 86400.0
@@ -92,11 +96,37 @@ def _check_credential(name: str, text: str, *, shown: bool = True) -> None:
         raise ConfigError(f"{name} holds a blank, a control character or something that is not ASCII{seen}")
 
 
+class Outcome(StrEnum):
+    """What is known of an attempt to renew a token."""
+
+    UNKNOWN = "unknown"
+    """It was begun, and no answer is known: Kick may have spent the refresh token, or not."""
+    FAILED = "failed"
+    """It failed and changed nothing."""
+    ENDED = "ended"
+    """Kick no longer takes the refresh token: only a login helps."""
+    REPLACED = "replaced"
+    """It succeeded: this token came in the place of one that Kick had refused before its time."""
+
+
+class Attempt(Struct, frozen=True):
+    """The last attempt to renew a token: when it was begun, in epoch seconds, and what came of it.
+
+    It is stored before the request is sent. So whoever finds `UNKNOWN` knows that a process died in the middle, or that
+    an answer was lost, and that it is not the user who took the grant back.
+    """
+
+    at: float
+    outcome: Outcome
+
+
 class Token(Struct, frozen=True):
     """An access token and what came with it. Times are epoch seconds UTC, counted from the start of the request.
 
     `access_token` is None when only the refresh token could be saved from an answer; such a token is due at once.
     `scope` is what was granted, or None when that is not known. App tokens have neither scope nor refresh token.
+    `granted_at` is when the user logged in, `refresh_issued_at` when the refresh token came; None when not known.
+    `attempt` is the last attempt to renew this token.
     """
 
     access_token: Secret | None
@@ -104,18 +134,53 @@ class Token(Struct, frozen=True):
     issued_at: float
     refresh_token: Secret | None = None
     scope: tuple[str, ...] | None = None
+    granted_at: float | None = None
+    refresh_issued_at: float | None = None
+    attempt: Attempt | None = None
+
+    def is_alive(self, now: float) -> bool:
+        """Whether the access token may still be sent, by what Kick said of its end."""
+        return self.access_token is not None and now < self.expires_at
 
     def is_due(self, now: float) -> bool:
-        """Whether to renew before use: a fifth of its life or a minute is left, or its clock cannot be right."""
-        margin = min(MARGIN, 0.2 * max(self.expires_at - self.issued_at, 0.0))
-        return self.access_token is None or now >= self.expires_at - margin or now < self.issued_at - CLOCK_SLACK
+        """Whether to renew it: a fifth of its life, or ten minutes, are left; or its clock cannot be right."""
+        is_late = now >= self.expires_at - self._share(RENEW_FROM, 0.2)
+        return is_late or self.is_overdue(now) or now < self.issued_at - CLOCK_SLACK
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether a call must wait for the new one: a tenth of its life, or a minute, are left."""
+        return self.access_token is None or now >= self.expires_at - self._share(RENEW_BY, 0.1)
+
+    def _share(self, longest: float, share: float) -> float:
+        return min(longest, share * max(self.expires_at - self.issued_at, 0.0))
+
+    def was_tried(self, now: float, *outcomes: Outcome) -> bool:
+        """Whether an attempt to renew it, with one of these outcomes, is less than `PAUSE` seconds ago."""
+        attempt = self.attempt
+        return attempt is not None and attempt.outcome in outcomes and 0 <= now - attempt.at < PAUSE
 
 
 class Stored(Struct, frozen=True):
-    """A token as held, with the version that a later save must name. "" is the version of nothing stored."""
+    """A token as held, with the version that a later save must name. "" is the version of nothing stored.
+
+    `at_least` is a time that it must be by now, in epoch seconds: when the token came into memory and what a monotonic
+    clock has counted since. The wall clock may have been set back. When it was looked at makes no difference to `==`.
+    """
 
     token: Token
     version: str = ""
+    at_least: float = 0.0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stored) and (self.token, self.version) == (other.token, other.version)
+
+    def __hash__(self) -> int:
+        return hash((self.token, self.version))
+
+
+def by_now(stored: Stored | None, now: float) -> float:
+    """The time by which a token is judged: the later of two clocks, because either may stand still or be set back."""
+    return now if stored is None else max(now, stored.at_least)
 
 
 class Saved(Struct, frozen=True, tag="saved"):

@@ -33,7 +33,7 @@ from kickcore import KickClient, Secret
 from kickcore.api.users import fetch_user
 from kickcore.effects import Leaf, Now, Program
 from kickcore.http import Request, Response
-from kickcore.oauth.renewal import token_for
+from kickcore.oauth.access import token_for
 from kickcore.oauth.tokens import Token, TokenKind
 
 HERE = Path(__file__).parent

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import traceback
+import warnings
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
 
 from interpreters import driver
 from interpreters.driver import run, run_sync
@@ -20,20 +22,26 @@ from kickcore.effects import (
     DropToken,
     Entropy,
     Exclusive,
+    HoldBack,
     Leaf,
     LoadApp,
+    LoadPace,
     LoadToken,
+    Notify,
     Now,
+    PayRetry,
     Program,
     SaveToken,
     Send,
     Sleep,
 )
-from kickcore.errors import NetworkError, RenewalStalled, ServerError
+from kickcore.errors import InvalidClient, KickError, NetworkError, RenewalStalled, TokenLockTimeout
 from kickcore.http import Response, Sent, Unreachable
-from kickcore.oauth.actions import RefreshToken
-from kickcore.oauth.renewal import token_for
-from kickcore.oauth.tokens import App, Stored, Token, TokenKind
+from kickcore.notices import RenewalFailed
+from kickcore.oauth.access import token_for
+from kickcore.oauth.actions import LogOut, RefreshToken
+from kickcore.oauth.tokens import App, Attempt, Outcome, Stored, Token, TokenKind
+from kickcore.policy import Pace
 from kickcore.secret import Secret
 
 NOW = 1_800_000_000.0
@@ -59,7 +67,7 @@ class World:
         self.before_answer: Callable[[], Awaitable[object]] = checkpoint
         self.answers: list[Response | Unreachable] = []
 
-    async def __call__(self, effect: Leaf) -> object:
+    async def __call__(self, effect: Leaf) -> object:  # noqa: C901 - one case for each effect
         self.log.append(effect)
         match effect:
             case Now():
@@ -74,6 +82,14 @@ class World:
                 return await self.tokens.drop(effect.slot)
             case Send():
                 return await self.token_endpoint(effect)
+            case LoadPace():
+                return Pace()
+            case PayRetry():
+                return True
+            case Entropy(size):
+                return bytes(size)
+            case Sleep() | HoldBack() | Notify():
+                return None
             case _:
                 raise AssertionError(f"nobody asked for {effect}")
 
@@ -645,7 +661,7 @@ async def test_cancelling_at_any_step_of_a_renewal_loses_nothing() -> None:
         token = await world.token()
         assert token.access_token == Secret("AT1")
         assert world.asked == ["RT0"]
-        assert not world.turn(SLOT).locked()
+        assert not world.turn(SLOT).is_taken()
         return steps
 
     steps = await attempt(0)
@@ -654,22 +670,210 @@ async def test_cancelling_at_any_step_of_a_renewal_loses_nothing() -> None:
         _ = await attempt(point)
 
 
-async def test_a_failing_renewal_wakes_the_next_in_line() -> None:
-    world = World()
-    world.answers = [Response(503, body=b""), granted(1)]
+async def ends_of(calls: int, world: World) -> list[str]:
+    """How so many calls at once end: an access token, or the name of an error."""
     ends: list[str] = []
 
     async def call() -> None:
         try:
-            ends.append(str((await world.token()).access_token is not None))
-        except ServerError:
-            ends.append("ServerError")
+            token = await world.token()
+        except KickError as error:
+            ends.append(type(error).__name__)
+            return
+        ends.append(token.access_token.reveal() if token.access_token else "")
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(calls):
+            tasks.start_soon(call)
+    return ends
+
+
+async def test_those_who_wait_share_a_failure_and_the_next_caller_tries_again() -> None:
+    world = World()
+    world.answers = [Response(401, body=b'{"error":"invalid_client"}'), granted(1)]
+    assert await ends_of(1_000, world) == ["InvalidClient"] * 1_000
+    assert world.asked == ["RT0"]
+    assert await ends_of(1_000, world) == ["AT1"] * 1_000
+    assert world.asked == ["RT0", "RT0"]
+
+
+async def test_those_who_share_a_failure_have_an_error_each_that_says_the_same() -> None:
+    world = World()
+    world.answers = [Response(401, body=b'{"error":"invalid_client"}')]
+    errors: list[InvalidClient] = []
+
+    async def call() -> None:
+        try:
+            _ = await world.token()
+        except InvalidClient as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(call)
+    assert len({id(error) for error in errors}) == 3
+    assert len({(str(error), error.error, error.status) for error in errors}) == 1
+    assert all(error.__context__ is None for error in errors)
+
+
+async def test_a_dead_grant_is_asked_for_once_by_however_many() -> None:
+    world = World()
+    world.answers = [Response(400, body=b'{"error":"invalid_grant"}')]
+    assert await ends_of(1_000, world) == ["ReauthorizationRequired"] * 1_000
+    assert await ends_of(5, world) == ["ReauthorizationRequired"] * 5
+    assert world.asked == ["RT0"]
+
+
+async def test_those_who_wait_share_the_wait_for_a_lock_that_never_comes() -> None:
+    world = World()
+    tried = 0
+
+    @asynccontextmanager
+    async def hold(slot: Any) -> AsyncGenerator[None]:
+        nonlocal tried
+        tried += 1
+        await checkpoint()
+        raise TokenLockTimeout("another process has held it", path="file.lock")
+        yield
+
+    world.hold = hold
+    assert await ends_of(100, world) == ["TokenLockTimeout"] * 100
+    assert tried == 1
+
+
+async def test_a_login_does_not_share_the_failure_of_a_renewal() -> None:
+    world = World()
+    world.answers = [Response(401, body=b'{"error":"invalid_client"}')]
+    release = anyio.Event()
+    world.before_answer = release.wait
+
+    def log_out() -> Program[Token]:
+        return (yield from Exclusive(SLOT, LogOut(SLOT)))
+
+    async def revoked(effect: Leaf) -> object:
+        is_revoke = isinstance(effect, Send) and effect.request.url.endswith("/revoke")
+        return Response(200) if is_revoke else await world(effect)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ends_of, 1, world)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(run, log_out(), revoked, world)
+        await anyio.wait_all_tasks_blocked()
+        release.set()
+    assert world.held() is None
+
+
+# Ahead
+
+DUE = Token(Secret("AT0"), NOW + 300, NOW - 6900, Secret("RT0"), ("user:read",))
+
+
+async def settled() -> None:
+    """Let what is beside the program come to its end."""
+    for _ in range(50):
+        await checkpoint()
+
+
+async def test_a_due_token_is_used_while_it_is_renewed_beside() -> None:
+    world = World(DUE)
+    release = anyio.Event()
+    world.before_answer = release.wait
+    assert await ends_of(1_000, world) == ["AT0"] * 1_000
+    await settled()
+    assert world.asked == ["RT0"]
+    assert await ends_of(10, world) == ["AT0"] * 10
+    release.set()
+    await settled()
+    assert await ends_of(10, world) == ["AT1"] * 10
+    assert world.asked == ["RT0"]
+
+
+async def test_the_end_of_the_caller_does_not_end_what_is_beside() -> None:
+    world = World(DUE)
+
+    async def cancelling() -> None:
+        scope.cancel()
+        await settled()
+
+    world.before_answer = cancelling
+    with anyio.CancelScope() as scope:
+        _ = await world.token()
+        await anyio.sleep_forever()
+    await settled()
+    assert await ends_of(1, world) == ["AT1"]
+
+
+async def test_who_cannot_wait_any_longer_waits_for_what_is_beside() -> None:
+    world = World(DUE)
+    release = anyio.Event()
+    world.before_answer = release.wait
+    assert await ends_of(1, world) == ["AT0"]
+    await settled()
+
+    async def later(effect: Leaf) -> object:
+        return NOW + 400 if isinstance(effect, Now) else await world(effect)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(5):
-            tasks.start_soon(call)
-    assert sorted(ends) == ["ServerError", "True", "True", "True", "True"]
-    assert world.asked == ["RT0", "RT0"]
+            tasks.start_soon(run, token_for(SLOT), later, world)
+        await anyio.wait_all_tasks_blocked()
+        release.set()
+    assert world.asked == ["RT0"]
+
+
+@pytest.mark.parametrize("failure", [Lost("broken"), TokenLockTimeout("held", path="f"), MemoryError()], ids=repr)
+async def test_what_breaks_beside_is_a_warning_at_most_and_the_next_call_works(failure: Exception) -> None:
+    world = World(DUE)
+
+    async def broken() -> None:
+        world.before_answer = checkpoint
+        raise failure
+
+    world.before_answer = broken
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert await ends_of(1, world) == ["AT0"]
+        await settled()
+    assert len(warned) == (0 if isinstance(failure, KickError) else 1)
+    assert not world.turn(SLOT).is_ahead
+    assert not world.turn(SLOT).is_taken()
+    assert await ends_of(1, world) == ["AT0"]
+
+
+async def test_a_lock_that_cannot_be_had_beside_is_no_matter() -> None:
+    world = World(DUE)
+
+    @asynccontextmanager
+    async def hold(slot: Any) -> AsyncGenerator[None]:
+        raise TokenLockTimeout("another process has held it", path="file.lock")
+        yield
+
+    world.hold = hold
+    assert await ends_of(1, world) == ["AT0"]
+    await settled()
+    assert world.asked == []
+    assert world.log[-1] == Notify(RenewalFailed("user", "", "another process has held it"))
+
+
+async def test_a_lock_that_keeps_nobody_out_is_told_to_the_body() -> None:
+    begun = Token(Secret("AT0"), NOW - 10, NOW - 7200, Secret("RT0"), None, None, None, Attempt(NOW, Outcome.UNKNOWN))
+    for keeps_out, waits in ((False, True), (True, False), (None, False)):
+        world = World(begun)
+
+        @asynccontextmanager
+        async def hold(slot: Any, keeps_out: Any = keeps_out) -> AsyncGenerator[Any]:
+            yield keeps_out
+
+        world.hold = hold
+        looked: list[Leaf] = []
+
+        async def answer(effect: Leaf, world: World = world, looked: list[Leaf] = looked) -> object:
+            looked.append(effect)
+            slept = sum(isinstance(effect, Sleep) for effect in looked)
+            return NOW + slept if isinstance(effect, Now) else await world(effect)
+
+        assert (await run(token_for(SLOT), answer, world)).access_token == Secret("AT1")
+        assert any(isinstance(effect, Sleep) for effect in looked) is waits
 
 
 async def test_an_exception_in_the_body_lets_go_of_the_turn() -> None:
@@ -694,7 +898,7 @@ async def test_an_exception_in_the_body_lets_go_of_the_turn() -> None:
 
 async def test_a_dead_wire_is_not_remembered() -> None:
     world = World()
-    world.answers = [Unreachable("no connection", Sent.NO)]
+    world.answers = [Unreachable("no connection", Sent.NO)] * 3
     with pytest.raises(NetworkError):
         _ = await world.token()
     world.asked.clear()
@@ -707,8 +911,9 @@ async def test_a_renewal_that_takes_too_long_is_given_up(monkeypatch: pytest.Mon
     world.before_answer = anyio.sleep_forever
     with pytest.raises(RenewalStalled, match="user token"):
         _ = await world.token()
-    assert world.held() == EXPIRED
-    assert not world.turn(SLOT).locked()
+    held = world.held()
+    assert held == replace(EXPIRED, attempt=Attempt(NOW, Outcome.UNKNOWN))
+    assert not world.turn(SLOT).is_taken()
     world.before_answer = checkpoint
     world.asked.clear()
     assert (await world.token()).access_token == Secret("AT1")

@@ -35,7 +35,7 @@ from kickcore.errors import ClientClosed, LoginInProgress, TokenNotSaved
 from kickcore.http import Request, Response, Sent, Unreachable
 from kickcore.notices import DriftNoticed, Notice, Retrying
 from kickcore.oauth.callback import Callback, Denied, Granted
-from kickcore.oauth.renewal import token_for
+from kickcore.oauth.access import token_for
 from kickcore.oauth.tokens import App, NotSaved, Saved, Slot, Stored, Superseded, Token, TokenKind
 from kickcore.policy import BUDGET, Pace
 from kickcore.secret import Secret

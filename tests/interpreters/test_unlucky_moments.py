@@ -12,7 +12,7 @@ from interpreters.sandbox import Sandbox, SandboxApp
 from interpreters.tokens.memory import MemoryStore
 from kickcore import KickClient
 from kickcore.errors import ClientClosed
-from kickcore.oauth.renewal import token_for
+from kickcore.oauth.access import token_for
 from kickcore.oauth.tokens import TokenKind
 
 

@@ -21,6 +21,7 @@ from kickcore.effects import (
     Notify,
     Now,
     PayRetry,
+    RenewAhead,
     SaveToken,
     Send,
     Sleep,
@@ -54,6 +55,7 @@ def _effects() -> list[Effect[Any]]:
         PayRetry(5.0),
         Notify(Retrying("GET /public/v1/users", "too many requests (429)", 1, 7.5)),
         Exclusive(APP_SLOT, FetchAppToken(APP_SLOT, Secret("AT"))),
+        RenewAhead(APP_SLOT, FetchAppToken(APP_SLOT)),
     ]
 
 
@@ -63,7 +65,7 @@ ONE_OF_EACH = _effects()
 def test_the_list_below_has_one_of_each() -> None:
     kinds = cast("list[type[Any]]", Effect.__subclasses__())
     all_kinds = {kind for kind in kinds if kind.__module__ == Effect.__module__}
-    assert {type(effect) for effect in ONE_OF_EACH} == {*get_args(Leaf), Exclusive} == all_kinds
+    assert {type(effect) for effect in ONE_OF_EACH} == {*get_args(Leaf), Exclusive, RenewAhead} == all_kinds
 
 
 @pytest.mark.parametrize(
@@ -99,6 +101,7 @@ def test_an_effect_is_a_value(one: Effect[Any], twin: Effect[Any]) -> None:
                 "pay_retry",
                 "notify",
                 "exclusive",
+                "renew_ahead",
             ],
             strict=True,
         )
@@ -125,6 +128,7 @@ def test_an_effect_is_tagged_with_its_name_in_snake_case(effect: Effect[Any], ta
         (PayRetry, bool),
         (Notify, NoneType),
         (Exclusive, Token),
+        (RenewAhead, NoneType),
     ],
 )
 def test_the_type_parameter_is_the_type_of_the_answer(effect: Any, answer: Any) -> None:

@@ -16,6 +16,7 @@ from kickcore.errors import (
     KickError,
     NetworkError,
     OAuthError,
+    RateLimited,
     ReauthorizationRequired,
     RefreshOutcomeUnknown,
     ServerError,
@@ -38,7 +39,10 @@ from kickcore.secret import Secret
 
 TESTS = Path(__file__).parents[2]
 VECTORS: dict[str, Any] = json.loads((TESTS / "vectors" / "token_responses.json").read_text("utf-8"))
-BEFORE = Token(Secret("AT0"), NOW, NOW - 7200, Secret(VECTORS["sent_refresh_token"]), ("user:read", "chat:write"))
+LOGIN = NOW - 7200
+BEFORE = Token(
+    Secret("AT0"), NOW, LOGIN, Secret(VECTORS["sent_refresh_token"]), ("user:read", "chat:write"), LOGIN, LOGIN
+)
 
 
 def _read(
@@ -49,10 +53,11 @@ def _read(
 
 
 def _token(life: float = 7200.0, refresh: str = "RT2", scope: tuple[str, ...] = ("user:read", "chat:write")) -> Token:
-    return Token(Secret("AT"), NOW + life, NOW, Secret(refresh), scope)
+    since = NOW if refresh != VECTORS["sent_refresh_token"] else LOGIN
+    return Token(Secret("AT"), NOW + life, NOW, Secret(refresh), scope, LOGIN, since)
 
 
-SAVED = Token(None, NOW, NOW, Secret("RT2"), ("user:read", "chat:write"))
+SAVED = Token(None, NOW, NOW, Secret("RT2"), ("user:read", "chat:write"), LOGIN, NOW)
 
 OUTCOMES: dict[str, tuple[Token | None, type[KickError] | None]] = {
     "ok": (_token(), None),
@@ -91,6 +96,8 @@ def test_every_answer_of_the_list(case: dict[str, Any]) -> None:
                 NOW,
                 Secret("MGNMZJUXYJKTNTC2ZI01NWM4LTK1ZDCTNZQYYZGWMJBMNWZI"),
                 ("user:read", "chat:write", "channel:read", "channel:write", "streamkey:read", "events:subscribe"),
+                NOW,
+                NOW,
             ),
         ),
         (
@@ -125,11 +132,11 @@ def test_a_refresh_of_kick_brings_a_new_pair(payload: Any) -> None:
         ("oauth-400-invalid-request.documented", 400, OAuthError),
         ("oauth-authorize-backend-500", 500, ServerError),
         ("oauth-invalid-grant", 500, ServerError),
-        ("oauth-invalid-grant", 429, ServerError),
+        ("oauth-invalid-grant", 429, RateLimited),
         ("403-waf-blocked", 403, ServerError),
         ("403-forbidden", 403, TokenResponseError),
         ("404-not-found", 404, TokenResponseError),
-        ("429-too-many-requests", 429, ServerError),
+        ("429-too-many-requests", 429, RateLimited),
         ("401-unauthorized", 401, TokenResponseError),
     ],
 )

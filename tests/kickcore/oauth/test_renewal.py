@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from strategies import answers_to
-from worlds import APP, APP_SLOT, NOW, USER_SLOT, Kick, World, json_response, shown
+from worlds import APP, APP_SLOT, NO_REPEATS, NOW, USER_SLOT, Kick, World, json_response, shown
 
 from interpreters.driver import run_sync
 from kickcore import KickError, Scope
@@ -21,13 +21,15 @@ from kickcore.api.chat import delete_chat_message, send_chat_message
 from kickcore.api.introspection import introspect_token
 from kickcore.api.livestreams import fetch_livestream_stats, fetch_livestreams, fetch_user_livestreams
 from kickcore.api.users import fetch_user, fetch_users
-from kickcore.effects import DropToken, Exclusive, Leaf, LoadToken, Program, SaveToken, Send
+from kickcore.effects import DropToken, Exclusive, Leaf, LoadToken, Program, SaveToken, Send, Sleep
 from kickcore.errors import (
+    GrantLost,
     InvalidClient,
     LoginRequired,
     MissingScopes,
     NetworkError,
     OAuthError,
+    RateLimited,
     ReauthorizationRequired,
     RefreshOutcomeUnknown,
     ServerError,
@@ -36,11 +38,14 @@ from kickcore.errors import (
     Unauthorized,
 )
 from kickcore.http import Response, Sent, Unreachable
+from kickcore.notices import RenewalFailed
+from kickcore.oauth.access import glance, token_for
 from kickcore.oauth.actions import ExchangeCode, FetchAppToken, LogOut, RefreshToken
+from kickcore.oauth.grants import TOKEN_TIMEOUT
 from kickcore.oauth.login import authenticate, logout
-from kickcore.oauth.renewal import glance, token_for
+from kickcore.oauth.renewal import carry_out
 from kickcore.oauth.scopes import any_of
-from kickcore.oauth.tokens import NotSaved, Slot, Token
+from kickcore.oauth.tokens import Attempt, NotSaved, Outcome, Slot, Stored, Token
 from kickcore.secret import Secret
 
 CHAT = any_of(Scope.CHAT_WRITE)
@@ -179,6 +184,10 @@ def _lost_race(world: World, access: str = "THEIRS", life: float = 7200.0) -> No
     world.put(USER_SLOT, Token(Secret(access), world.now + life, world.now, Secret("RT-theirs"), None))
 
 
+def _mark(world: World) -> Attempt | None:
+    return world.token().attempt
+
+
 def test_invalid_grant_while_the_store_has_a_newer_token_uses_that_one() -> None:
     world = World()
     world.log_in()
@@ -192,26 +201,75 @@ def test_invalid_grant_while_the_store_has_a_newer_token_uses_that_one() -> None
     world.kick.scripted.append(raced)
     assert _access(world.run(token_for(USER_SLOT))) == "THEIRS"
     assert len(world.sent) == 1
-    assert world.saves == []
+    assert _access(world.token()) == "THEIRS"
+    assert _mark(world) is None
 
 
-@pytest.mark.parametrize("newer_is_dead", [True, False])
-def test_invalid_grant_with_nothing_better_in_the_store_asks_for_a_login(newer_is_dead: bool) -> None:
+def test_invalid_grant_while_the_store_has_another_token_that_is_due_refreshes_that_one() -> None:
+    world = World()
+    world.log_in()
+    world.now += 7200
+
+    def raced(request: Any) -> Response | Unreachable:
+        _lost_race(world, life=0.0)
+        world.kick.refreshable.clear()
+        answer = world.kick.identity(request)
+        world.kick.refreshable.add("RT-theirs")
+        return answer
+
+    world.kick.scripted.append(raced)
+    assert _access(world.run(token_for(USER_SLOT))) == "AT1"
+    assert [shown(request.form)["refresh_token"] for request in world.sent] == ["RT0", "RT-theirs"]
+
+
+def test_a_dead_grant_is_remembered_and_nothing_more_is_sent() -> None:
     world = World()
     before = world.log_in()
     world.kick.refreshable.clear()
     world.now += 7200
-    if newer_is_dead:
+    with pytest.raises(ReauthorizationRequired) as caught:
+        world.run(token_for(USER_SLOT))
+    assert type(caught.value) is ReauthorizationRequired
+    assert len(world.sent) == 1
+    assert world.token() == replace(before, attempt=Attempt(world.now, Outcome.ENDED))
+    for _ in range(5):
+        world.now += 1e5
+        with pytest.raises(ReauthorizationRequired, match="as it said before; nothing was sent"):
+            world.run(token_for(USER_SLOT))
+    assert len(world.sent) == 1
 
-        def raced(request: Any) -> Response | Unreachable:
-            _lost_race(world, life=0.0)
-            return world.kick.identity(request)
 
-        world.kick.scripted.append(raced)
+def test_a_login_ends_the_memory_of_a_dead_grant() -> None:
+    world = World()
+    world.log_in()
+    world.kick.refreshable.clear()
+    world.now += 7200
     with pytest.raises(ReauthorizationRequired):
         world.run(token_for(USER_SLOT))
-    assert len(world.sent) == 1
-    assert newer_is_dead or world.token() == before
+    world.run(authenticate([Scope.CHAT_WRITE]))
+    world.now += 7200
+    assert _access(world.run(token_for(USER_SLOT))) == "AT2"
+
+
+def test_a_grant_that_died_while_nothing_was_stored_is_forgotten_and_not_brought_back() -> None:
+    world = World()
+    token = world.log_in()
+    world.kick.refreshable.clear()
+    world.now += 7200
+    held: list[Stored] = [Stored(token, "")]
+
+    def answer(effect: Leaf) -> object:
+        # The file was deleted; the token is held in memory.
+        if isinstance(effect, LoadToken):
+            return held[0] if held else None
+        if isinstance(effect, DropToken):
+            held.clear()
+        return world(effect)
+
+    with pytest.raises(ReauthorizationRequired):
+        run_sync(token_for(USER_SLOT), answer)
+    assert held == []
+    assert world.saves == []
 
 
 def test_what_kick_refuses_is_looked_up_in_the_store_itself() -> None:
@@ -239,40 +297,82 @@ def test_somebody_else_has_renewed_by_the_time_it_is_our_turn() -> None:
     assert world.sent == []
 
 
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        (Response(500, (), b"<html>"), ServerError),
-        (Response(503), ServerError),
-        (Response(429), ServerError),
-        (json_response({"error": "invalid_client"}, 401), InvalidClient),
-        (json_response({"error": "invalid_scope"}, 400), OAuthError),
-        (json_response({"error": "Request blocked by security policy.", "reference": "9e4d"}, 403), ServerError),
-        (Response(302, (("location", "https://evil.example"),)), TokenResponseError),
-        (Response(200, (), b"null"), TokenResponseError),
-        (Response(200, (), b'{"access_token":"AT9'), RefreshOutcomeUnknown),
-        (Unreachable("no route", Sent.NO), NetworkError),
-        (Unreachable("reset", Sent.MAYBE), RefreshOutcomeUnknown),
-    ],
-    ids=repr,
-)
-def test_a_refresh_that_fails_otherwise_changes_nothing_and_the_next_call_tries_again(
-    answer: Response | Unreachable, kind: type[KickError]
+FAILURES: list[tuple[Response | Unreachable, type[KickError], Outcome]] = [
+    (Response(500, (), b"<html>"), ServerError, Outcome.UNKNOWN),
+    (Response(503), ServerError, Outcome.UNKNOWN),
+    (Response(429), RateLimited, Outcome.FAILED),
+    (json_response({"error": "invalid_client"}, 401), InvalidClient, Outcome.FAILED),
+    (json_response({"error": "invalid_scope"}, 400), OAuthError, Outcome.FAILED),
+    (json_response({"error": "Request blocked by security policy.", "reference": "9e4d"}, 403), ServerError,
+     Outcome.FAILED),
+    (Response(302, (("location", "https://evil.example"),)), TokenResponseError, Outcome.FAILED),
+    (Response(200, (), b"null"), TokenResponseError, Outcome.UNKNOWN),
+    (Response(200, (), b"<html>captive portal</html>"), TokenResponseError, Outcome.UNKNOWN),
+    (json_response({"error": "server_error"}), OAuthError, Outcome.FAILED),
+    (Response(200, (), b'{"access_token":"AT9'), RefreshOutcomeUnknown, Outcome.UNKNOWN),
+    (Unreachable("no route", Sent.NO), NetworkError, Outcome.FAILED),
+    (Unreachable("reset", Sent.MAYBE), RefreshOutcomeUnknown, Outcome.UNKNOWN),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "kind", "outcome"), FAILURES, ids=repr)
+def test_a_refresh_that_fails_otherwise_keeps_the_token_and_the_next_call_tries_again(
+    answer: Response | Unreachable, kind: type[KickError], outcome: Outcome
 ) -> None:
-    world = World()
+    world = World(policy=NO_REPEATS)
     before = world.log_in()
     world.now += 7200
-    world.kick.scripted.append(answer)
+    # A lost answer is asked for a second time at once.
+    world.kick.scripted.extend([answer] * (2 if kind is RefreshOutcomeUnknown else 1))
     with pytest.raises(kind) as caught:
         world.run(token_for(USER_SLOT))
     assert type(caught.value) is kind
-    assert world.token() == before
-    assert world.saves == []
+    assert world.token() == replace(before, attempt=Attempt(world.now, outcome))
+    assert _access(world.run(token_for(USER_SLOT))) == "AT1"
+    assert _mark(world) is None
+
+
+@pytest.mark.parametrize(("answer", "kind", "outcome"), FAILURES, ids=repr)
+def test_a_renewal_ahead_that_fails_disturbs_nobody_and_is_not_tried_for_half_a_minute(
+    answer: Response | Unreachable, kind: type[KickError], outcome: Outcome
+) -> None:
+    world = World(policy=NO_REPEATS)
+    world.log_in()
+    world.now += 7200 - 300
+    world.kick.scripted.extend([answer] * 2)
+    assert _access(world.run(token_for(USER_SLOT))) == "AT0"
+    tries = len(world.sent)
+    assert tries == (2 if kind is RefreshOutcomeUnknown else 1)
+    assert [type(notice) for notice in world.notices] == [RenewalFailed]
+    world.kick.scripted.clear()
+    for seconds in (0, 10, 19.9):
+        world.now += seconds
+        assert _access(world.run(token_for(USER_SLOT))) == "AT0"
+    assert len(world.sent) == tries
+    world.now += 1
+    assert _access(world.run(token_for(USER_SLOT))) == "AT0"
+    assert _access(world.token()) == "AT1"
     assert _access(world.run(token_for(USER_SLOT))) == "AT1"
 
 
+def test_before_a_refresh_is_sent_it_is_stored_that_it_will_be() -> None:
+    world = World()
+    before = world.log_in()
+    world.now += 7200
+    seen: list[Token] = []
+
+    def looking(request: Any) -> Response | Unreachable:
+        seen.append(world.token())
+        return world.kick.identity(request)
+
+    world.kick.scripted.append(looking)
+    world.run(token_for(USER_SLOT))
+    assert seen == [replace(before, attempt=Attempt(world.now, Outcome.UNKNOWN))]
+    assert _mark(world) is None
+
+
 @pytest.mark.parametrize("lenient", [True, False])
-def test_after_a_lost_answer_the_same_refresh_token_is_tried_again(lenient: bool) -> None:
+def test_after_a_lost_answer_the_same_refresh_token_is_tried_once_more_at_once(lenient: bool) -> None:
     world = World(Kick(lenient=lenient))
     world.log_in()
     world.now += 7200
@@ -282,13 +382,154 @@ def test_after_a_lost_answer_the_same_refresh_token_is_tried_again(lenient: bool
         return Unreachable("reset", Sent.YES)
 
     world.kick.scripted.append(lost)
-    with pytest.raises(RefreshOutcomeUnknown):
-        world.run(token_for(USER_SLOT))
     if lenient:
         assert _access(world.run(token_for(USER_SLOT))) == "AT2"
     else:
-        with pytest.raises(ReauthorizationRequired):
+        with pytest.raises(GrantLost, match="the answer to an earlier refresh was lost"):
             world.run(token_for(USER_SLOT))
+        with pytest.raises(ReauthorizationRequired) as caught:
+            world.run(token_for(USER_SLOT))
+        assert type(caught.value) is ReauthorizationRequired
+    assert [shown(request.form)["refresh_token"] for request in world.sent] == ["RT0", "RT0"]
+    assert world.slept == []
+
+
+@pytest.mark.parametrize("lenient", [True, False])
+def test_after_a_crash_in_the_middle_the_next_start_tries_once_and_can_tell(lenient: bool) -> None:
+    world = World(Kick(lenient=lenient))
+    before = world.log_in()
+    world.put(USER_SLOT, replace(before, attempt=Attempt(world.now + 7190, Outcome.UNKNOWN)))
+    if not lenient:
+        world.kick.refreshable.clear()
+    world.now += 7200
+    if lenient:
+        assert _access(world.run(token_for(USER_SLOT))) == "AT1"
+    else:
+        with pytest.raises(GrantLost, match="a program ended in the middle"):
+            world.run(token_for(USER_SLOT))
+    assert len(world.sent) == 1
+
+
+def test_what_was_lost_before_is_not_forgotten_over_a_failure_that_changed_nothing() -> None:
+    world = World(policy=NO_REPEATS)
+    before = world.log_in()
+    world.put(USER_SLOT, replace(before, attempt=Attempt(world.now, Outcome.UNKNOWN)))
+    world.now += 7200
+    world.kick.scripted.append(Unreachable("no route", Sent.NO))
+    with pytest.raises(NetworkError):
+        world.run(token_for(USER_SLOT))
+    assert _mark(world) == Attempt(world.now, Outcome.UNKNOWN)
+    world.kick.refreshable.clear()
+    with pytest.raises(GrantLost):
+        world.run(token_for(USER_SLOT))
+
+
+@pytest.mark.parametrize("cut", range(1, 400, 7))
+@pytest.mark.parametrize("lenient", [True, False])
+def test_an_answer_that_is_cut_anywhere_loses_nothing_that_could_be_kept(cut: int, lenient: bool) -> None:
+    world = World(Kick(lenient=lenient))
+    world.log_in()
+    world.now += 7200
+    whole: list[Response] = []
+
+    def half(request: Any) -> Response:
+        whole.append(world.kick.identity(request))
+        return replace(whole[0], body=whole[0].body[:cut])
+
+    world.kick.scripted.append(half)
+    body = b""
+    try:
+        access = _access(world.run(token_for(USER_SLOT)))
+    except GrantLost:
+        access = ""
+    body = whole[0].body[:cut]
+    held_it = b'"refresh_token": "RT1"' in body
+    assert bool(access) is (lenient or held_it or cut >= len(whole[0].body))
+    if access:
+        world.now += 7200
+        assert _access(world.run(token_for(USER_SLOT)))
+
+
+# --- Others who renew the same token
+
+
+def test_a_race_that_was_lost_by_a_moment_waits_for_the_winner() -> None:
+    world = World()
+    before = world.log_in()
+    world.now += 7200
+    begun = world.now
+
+    def won_by_another(_: SaveToken) -> None:
+        world.before_save = lambda _: None
+        world.put(USER_SLOT, replace(before, attempt=Attempt(begun, Outcome.UNKNOWN)))
+
+    world.before_save = won_by_another
+
+    def answer(effect: Leaf) -> object:
+        if isinstance(effect, Sleep) and world.now > begun + 1:
+            _lost_race(world)
+        return world(effect)
+
+    assert _access(run_sync(token_for(USER_SLOT), answer)) == "THEIRS"
+    assert world.sent == []
+    assert world.slept
+
+
+def test_a_winner_who_died_is_waited_for_no_longer_than_a_request_may_take() -> None:
+    world = World()
+    before = world.log_in()
+    world.now += 7200
+    begun = world.now
+
+    def won_by_another(_: SaveToken) -> None:
+        world.before_save = lambda _: None
+        world.put(USER_SLOT, replace(before, attempt=Attempt(begun, Outcome.UNKNOWN)))
+
+    world.before_save = won_by_another
+    assert _access(world.run(token_for(USER_SLOT))) == "AT1"
+    assert TOKEN_TIMEOUT <= sum(world.slept) <= TOKEN_TIMEOUT + 1
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_an_attempt_of_another_process_is_waited_for_only_where_no_lock_keeps_it_out(is_alone: bool) -> None:
+    world = World()
+    before = world.log_in()
+    world.now += 7200
+    world.put(USER_SLOT, replace(before, attempt=Attempt(world.now - 1, Outcome.UNKNOWN)))
+    token = world.run(carry_out(RefreshToken(USER_SLOT), is_alone=is_alone))
+    assert _access(token) == "AT1"
+    assert bool(world.slept) is not is_alone
+
+
+def test_a_store_that_changes_all_the_time_is_an_error_and_no_loop() -> None:
+    world = World()
+    world.log_in()
+    world.now += 7200
+
+    def always(_: SaveToken) -> None:
+        _lost_race(world, f"OTHER{len(world.log)}", life=0.0)
+
+    world.before_save = always
+    with pytest.raises(RefreshOutcomeUnknown, match="others kept changing the user token"):
+        world.run(token_for(USER_SLOT))
+    assert world.sent == []
+
+
+def test_another_who_logs_in_while_kick_refuses_wins() -> None:
+    world = World()
+    world.log_in()
+    world.now += 7200
+    world.kick.refreshable.clear()
+    saves: list[SaveToken] = []
+
+    def second(effect: SaveToken) -> None:
+        saves.append(effect)
+        if len(saves) == 2:
+            _lost_race(world)
+
+    world.before_save = second
+    assert _access(world.run(token_for(USER_SLOT))) == "THEIRS"
+    assert saves[1].token.attempt == Attempt(world.now, Outcome.ENDED)
 
 
 # --- Saving
@@ -315,13 +556,14 @@ def test_a_save_that_fails_does_not_fail_the_call() -> None:
     world.now += 7200
     world.before_save = lambda _: NotSaved("disk full")
     assert _access(world.run(token_for(USER_SLOT))) == "AT1"
-    assert len(world.saves) == 1
+    assert [save.token.attempt and save.token.attempt.outcome for save in world.saves] == [Outcome.UNKNOWN, None]
 
 
 def _while_saving(world: World, act: Callable[[], object]) -> None:
-    def once(_: SaveToken) -> None:
-        world.before_save = lambda _: None
-        act()
+    def once(effect: SaveToken) -> None:
+        if effect.token.attempt is None:
+            world.before_save = lambda _: None
+            act()
 
     world.before_save = once
 

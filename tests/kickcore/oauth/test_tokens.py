@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from strategies import NOW, json_values, tokens
 
 from kickcore.errors import ConfigError
@@ -12,11 +13,14 @@ from kickcore.oauth.tokens import (
     CLOCK_SLACK,
     DEFAULT_LIFE,
     LONGEST_LIFE,
-    MARGIN,
     App,
+    Attempt,
+    Outcome,
     Slot,
+    Stored,
     Token,
     TokenKind,
+    by_now,
     checked_account,
     checked_app,
     lifetime,
@@ -69,19 +73,63 @@ def test_every_answer_gives_a_life_that_ends(said: object) -> None:
     assert 0 < lifetime(said) <= LONGEST_LIFE
 
 
-def test_a_token_is_due_a_minute_before_its_end() -> None:
+def test_a_token_is_due_ten_minutes_before_its_end_and_overdue_one_minute_before() -> None:
     token = _token()
     assert not token.is_due(NOW)
-    assert not token.is_due(token.expires_at - MARGIN - 0.01)
-    assert token.is_due(token.expires_at - MARGIN)
-    assert token.is_due(token.expires_at)
+    assert not token.is_due(token.expires_at - 600.01)
+    assert token.is_due(token.expires_at - 600)
+    assert not token.is_overdue(token.expires_at - 60.01)
+    assert token.is_overdue(token.expires_at - 60)
     assert token.is_due(token.expires_at + 1e9)
+    assert token.is_overdue(token.expires_at + 1e9)
 
 
-def test_a_short_life_is_used_for_four_fifths() -> None:
-    token = _token(life=100.0)
+def test_a_token_is_alive_to_the_very_end_that_kick_told() -> None:
+    token = _token()
+    assert token.is_alive(token.expires_at - 0.01)
+    assert not token.is_alive(token.expires_at)
+    assert not replace(token, access_token=None).is_alive(NOW)
+
+
+def test_a_short_token_is_due_at_a_fifth_and_overdue_at_a_tenth_of_its_life() -> None:
+    token = _token(100)
     assert not token.is_due(NOW + 79.9)
     assert token.is_due(NOW + 80.1)
+    assert not token.is_overdue(NOW + 89.9)
+    assert token.is_overdue(NOW + 90.1)
+
+
+@given(tokens(), st.floats(0, 1e9))
+def test_what_is_overdue_is_due_and_what_is_dead_is_overdue(token: Token, later: float) -> None:
+    now = token.issued_at + later
+    assert token.is_due(now) or not token.is_overdue(now)
+    assert token.is_overdue(now) or token.is_alive(now)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_an_attempt_counts_for_half_a_minute(outcome: Outcome) -> None:
+    token = replace(_token(), attempt=Attempt(NOW, outcome))
+    assert token.was_tried(NOW, outcome)
+    assert token.was_tried(NOW + 29.99, Outcome.ENDED, outcome)
+    assert not token.was_tried(NOW + 30, outcome)
+    assert not token.was_tried(NOW - 0.01, outcome)
+    others = [other for other in Outcome if other is not outcome]
+    assert not token.was_tried(NOW, *others)
+    assert not _token().was_tried(NOW, outcome)
+
+
+def test_of_two_clocks_the_later_one_counts() -> None:
+    assert by_now(None, NOW) == NOW
+    assert by_now(Stored(_token(), "1", NOW - 3600), NOW) == NOW
+    assert by_now(Stored(_token(), "1", NOW + 3600), NOW) == NOW + 3600
+
+
+def test_when_it_was_looked_at_makes_no_difference_to_what_is_stored() -> None:
+    assert Stored(_token(), "1", 5.0) == Stored(_token(), "1", 6.0)
+    assert hash(Stored(_token(), "1", 5.0)) == hash(Stored(_token(), "1", 6.0))
+    assert Stored(_token(), "1") != Stored(_token(), "2")
+    assert Stored(_token(), "1") != Stored(_token(5), "1")
+    assert Stored(_token(), "1") != "1"
 
 
 def test_a_token_from_the_future_is_due() -> None:
