@@ -1,16 +1,17 @@
 """Tokens in files: one per kind and account, readable by their owner alone, replaced as a whole or not at all."""
 
 import errno
-import glob
 import hashlib
+import io
 import os
+import re
 import stat
 import time
 import warnings
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from anyio import to_thread
 
@@ -24,7 +25,7 @@ from kickcore.errors import (
     UnreadableTokenFile,
     UnsafeTokenFile,
 )
-from kickcore.oauth.record import RECORD_LIMIT, Flaw, Record, Unusable, read_record, write_record
+from kickcore.oauth.record import RECORD_LIMIT, Flaw, Unusable, read_record, write_record
 from kickcore.oauth.tokens import Saved, Slot, Stored, Superseded, Token, TokenKind
 
 T = TypeVar("T")
@@ -35,8 +36,10 @@ KEPT_CORRUPT: Final = 3
 """How many files that were moved aside are kept, per token file."""
 LONGEST_PLAIN: Final = 100
 """Characters of an account's name in a file name; a name on a disk has room for 255, and endings come after it."""
+LEFT_BEHIND: Final = 60.0
+"""Seconds after which a temporary file is taken to be that of a killed process."""
 
-_FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
 
 class FileStore:
@@ -44,7 +47,8 @@ class FileStore:
 
     `app_file` and `user_file` are the names for the app token and for the user token of the account ""; another
     account's name stands before the ending. Files have mode 0600; beside each stands a lock file that is never deleted.
-    Files of kickcom.py 1.1 are read. Raises `ConfigError` for names that are not plain file names.
+    Files of kickcom.py 1.1 are read. Raises `ConfigError` for names that are not plain file names, and for a directory
+    that cannot be named here.
     """
 
     def __init__(
@@ -52,7 +56,7 @@ class FileStore:
     ) -> None:
         self.directory: Final = _absolute(directory)
         for name in (app_file, user_file):
-            if name in {"", ".."} or Path(name).name != name or "\0" in name:
+            if name in {"", ".."} or Path(name).name != name or not _can_be_named(name):
                 raise ConfigError(f"a token file's name is a plain file name, not {name!r}")
         if app_file == user_file:
             raise ConfigError("the app token and the user token need files of different names")
@@ -72,7 +76,7 @@ class FileStore:
         once: the file is moved aside.
         """
         found = await _in_thread(lambda: _read(self.path(slot), slot))
-        return found[0] if found else None
+        return found.stored if found else None
 
     async def save(self, slot: Slot, token: Token, version: str) -> Saved | Superseded:
         """Replace the file, if it still has `version`. A crash at any moment leaves the old one or the new one."""
@@ -83,20 +87,33 @@ class FileStore:
         await _in_thread(lambda: _drop(self.path(slot), slot))
 
     @asynccontextmanager
-    async def hold(self, slot: Slot) -> AsyncGenerator[None]:
-        """Hold the lock beside the file of `slot`. Raises `TokenLockTimeout` after 30 seconds."""
+    async def hold(self, slot: Slot) -> AsyncGenerator[bool]:
+        """Hold the lock beside the file of `slot`. Raises `TokenLockTimeout` after 30 seconds.
+
+        Yields True if other processes are kept out, and False where the system has no lock to give.
+        """
         path = self.path(slot)
-        async with file_lock(path.with_name(path.name + ".lock")):
-            yield
+        async with file_lock(path.with_name(path.name + ".lock")) as others_kept_out:
+            yield others_kept_out
 
 
 def _absolute(directory: str | os.PathLike[str] | None) -> Path:
     try:
-        return Path.cwd() if directory is None else Path(directory).absolute()
+        absolute = Path.cwd() if directory is None else Path(directory).absolute()
     except OSError:
         raise ConfigError(
             "the working directory is gone; say where tokens shall be kept: FileStore(directory)"
         ) from None
+    if not _can_be_named(str(absolute)):
+        raise ConfigError(f"tokens cannot be kept in {str(absolute)!r}: the system has no such names")
+    return absolute
+
+
+def _can_be_named(name: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
 
 
 def _plain(account: str) -> str:
@@ -112,19 +129,46 @@ async def _in_thread(work: Callable[[], T]) -> T:
     return await to_thread.run_sync(work)
 
 
-def _read(path: Path, slot: Slot) -> tuple[Stored, Record] | None:
-    text = _octets(path)
-    if text is None:
+class _Found:
+    """What a token file holds. A plain object, so that a traceback that shows variables shows nothing of it."""
+
+    def __init__(self, stored: Stored, unknown: Mapping[str, Any]) -> None:
+        self.stored: Final = stored
+        self.unknown: Final = unknown
+
+
+def _read(path: Path, slot: Slot) -> _Found | None:
+    judged = _judged(path, slot)
+    if judged is None:
         return None
-    if len(text) > RECORD_LIMIT:
-        _refuse(path, Unusable(Flaw.CORRUPT, f"it is longer than {RECORD_LIMIT} bytes"))
-    read = read_record(text, slot, time.time())
+    found, status = judged
+    if isinstance(found, _Found):
+        return found
+    if found.flaw is not Flaw.CORRUPT or _is_still(path, status):
+        _refuse(path, found)
+    # Another process was quicker: it has moved the file aside, or written a good one.
+    return _read(path, slot)
+
+
+def _judged(path: Path, slot: Slot) -> tuple[_Found | Unusable, os.stat_result] | None:
+    """Read and judge a file. Once its octets are here nothing is raised: a traceback could show them."""
+    opened = _octets(path)
+    if opened is None:
+        return None
+    octets, status = opened
+    if len(octets) > RECORD_LIMIT:
+        return Unusable(Flaw.CORRUPT, f"it is longer than {RECORD_LIMIT} bytes"), status
+    read = read_record(octets, slot, time.time())
     if isinstance(read, Unusable):
-        _refuse(path, read)
-    return Stored(read.token, hashlib.sha256(text).hexdigest()[:32]), read
+        return read, status
+    return _Found(Stored(read.token, _version(octets)), read.unknown), status
 
 
-def _octets(path: Path) -> bytes | None:
+def _version(octets: bytes | memoryview) -> str:
+    return hashlib.sha256(octets).hexdigest()[:32]
+
+
+def _octets(path: Path) -> tuple[bytes, os.stat_result] | None:
     """The content of a file that is ours and a plain file: nothing is followed, nothing blocks."""
     try:
         descriptor = os.open(path, os.O_RDONLY | _FLAGS)
@@ -133,31 +177,74 @@ def _octets(path: Path) -> bytes | None:
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.EMLINK}:
             raise UnsafeTokenFile(f"{path} is a link; a token file must be a plain file", path=str(path)) from None
+        if error.errno in {errno.ENXIO, errno.EOPNOTSUPP}:
+            _no_plain_file(path)
         _unreadable(path, error)
     try:
-        _check_ours(path, os.fstat(descriptor), descriptor)
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(RECORD_LIMIT + 1)
+        status = os.fstat(descriptor)
+        _check_ours(path, status, descriptor)
+        return _read_all(descriptor), status
     except OSError as error:
         _unreadable(path, error)
     finally:
-        os.close(descriptor)
+        # What was read is read, whatever closing says.
+        with suppress(OSError):
+            os.close(descriptor)
 
 
-def _check_ours(path: Path, status: os.stat_result, descriptor: int | None = None) -> None:
+def _read_all(descriptor: int) -> bytes:
+    """All of a file, or one octet more than a token file may have."""
+    # A buffer shows nothing of what it holds, should the rest be unreadable and the traceback show variables.
+    buffer = io.BytesIO()
+    while buffer.write(os.read(descriptor, RECORD_LIMIT + 1 - buffer.tell())):
+        pass
+    return buffer.getvalue()
+
+
+def _check_ours(path: Path, status: os.stat_result, descriptor: int) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise UnsafeTokenFile(f"{path} is not a plain file, so it is not used for tokens; remove it", path=str(path))
-    if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+        _no_plain_file(path)
+    if not _is_own(status):
         raise UnsafeTokenFile(f"{path} belongs to another user, so it is not used for tokens", path=str(path))
-    if descriptor is not None and os.name == "posix" and status.st_mode & 0o077:
-        os.fchmod(descriptor, 0o600)
-        warnings.warn(f"{path} could be read by others; it is for you alone now (mode 0600)", KickWarning, stacklevel=2)
+    if os.name == "posix" and status.st_mode & 0o077:
+        try:
+            os.fchmod(descriptor, 0o600)
+        except OSError as error:
+            # Not using it would hide nothing from those who can read it.
+            told = f"{path} can be read by others, and that cannot be changed: {_reason(error)}"
+        else:
+            told = f"{path} could be read by others; it is for you alone now (mode 0600)"
+        warnings.warn(told, KickWarning, stacklevel=2)
+
+
+def _is_own(status: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+
+
+def _is_still(path: Path, status: os.stat_result) -> bool:
+    """Whether the file at `path` is the one that `status` is of; a new one may have the number of one that is gone."""
+    try:
+        now = path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        _unreadable(path, error)
+    return os.path.samestat(now, status) and now.st_mtime_ns == status.st_mtime_ns
+
+
+def _no_plain_file(path: Path) -> NoReturn:
+    raise UnsafeTokenFile(
+        f"{path} is not a plain file, so it is not used for tokens; remove it", path=str(path)
+    ) from None
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 def _unreadable(path: Path, error: OSError) -> NoReturn:
-    reason = error.strerror or type(error).__name__
     raise UnreadableTokenFile(
-        f"{path} cannot be used: {reason}; check its folder and permissions", path=str(path)
+        f"{path} cannot be used: {_reason(error)}; check its folder and permissions", path=str(path)
     ) from None
 
 
@@ -176,13 +263,23 @@ def _move_aside(path: Path) -> Path:
     aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
     try:
         path.rename(aside)
-        older = sorted(path.parent.glob(f"{glob.escape(path.name)}.corrupt-*"))[:-KEPT_CORRUPT]
     except OSError as error:
         _unreadable(path, error)
-    for name in older:
+    # By a clock that was set back the newest can be the first.
+    others = [file for file in _beside(path, r"corrupt-\d+") if file != aside]
+    for older in others[: -(KEPT_CORRUPT - 1)]:
         with suppress(OSError):
-            name.unlink()
+            older.unlink()
     return aside
+
+
+def _beside(path: Path, ending: str) -> list[Path]:
+    """The files beside `path` that have its name, a dot and `ending`, in order of numbers; none if nobody can say."""
+    named = re.compile(re.escape(path.name) + r"\." + ending)
+    with suppress(OSError):
+        found = [file for file in path.parent.iterdir() if named.fullmatch(file.name)]
+        return sorted(found, key=lambda file: (len(file.name), file.name))
+    return []
 
 
 def _save(path: Path, slot: Slot, token: Token, version: str) -> Saved | Superseded:
@@ -191,33 +288,36 @@ def _save(path: Path, slot: Slot, token: Token, version: str) -> Saved | Superse
     except OSError as error:
         _unreadable(path, error)
     found = _read(path, slot)
-    if (found[0].version if found else "") != version:
-        return Superseded(found[0] if found else None)
-    text = _written(slot, token, found[1] if found else None)
+    if (found.stored.version if found else "") != version:
+        return Superseded(found.stored if found else None)
+    octets = _written(slot, token, found.unknown if found else None)
     try:
-        _replace(path, text)
+        _replace(path, octets)
     except OSError as error:
         _unreadable(path, error)
-    return Saved(hashlib.sha256(text).hexdigest()[:32])
+    return Saved(_version(octets))
 
 
-def _written(slot: Slot, token: Token, before: Record | None) -> bytes:
-    """The text for `token`, with the unknown members of `before` unless they would make it too long to be read."""
+def _written(slot: Slot, token: Token, unknown: Mapping[str, Any] | None) -> memoryview:
+    """The octets for `token`, with the members `unknown` unless they would make them too many to be read.
+
+    A view, because it shows nothing of what it holds in a traceback that shows variables.
+    """
     with suppress(ValueError, RecursionError):
-        text = write_record(slot, token, before.unknown if before else None)
-        if len(text) <= RECORD_LIMIT:
-            return text
-    return write_record(slot, token)
+        octets = write_record(slot, token, unknown)
+        if len(octets) <= RECORD_LIMIT:
+            return memoryview(octets)
+    return memoryview(write_record(slot, token))
 
 
-def _replace(path: Path, text: bytes) -> None:
+def _replace(path: Path, octets: memoryview) -> None:
     """Write beside, flush to the disk, rename over, flush the folder: whole or not at all, and 0600 from the start."""
     _sweep(path)
     beside = path.with_name(f"{path.name}.{os.getpid()}-{time.time_ns()}.tmp")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
     try:
         try:
-            _write_all(descriptor, text)
+            _write_all(descriptor, octets)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -229,9 +329,9 @@ def _replace(path: Path, text: bytes) -> None:
     _flush_folder(path.parent)
 
 
-def _write_all(descriptor: int, text: bytes) -> None:
-    while text:
-        text = text[os.write(descriptor, text) :]
+def _write_all(descriptor: int, octets: memoryview) -> None:
+    while octets:
+        octets = octets[os.write(descriptor, octets) :]
 
 
 def _flush_folder(folder: Path) -> None:
@@ -245,17 +345,20 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what killed processes left behind: temporary files of this name older than a minute."""
-    for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+    """Remove what killed processes left behind: temporary files of this name that are ours and older than a minute."""
+    for left in _beside(path, r"\d+-\d+\.tmp"):
         with suppress(OSError):
-            if time.time() - left.lstat().st_mtime > 60:
+            status = left.lstat()
+            if _is_own(status) and time.time() - status.st_mtime > LEFT_BEHIND:
                 left.unlink()
 
 
 def _drop(path: Path, slot: Slot) -> None:
     # Reading first keeps the promise that another app's file, or something that is no file, is left alone.
-    if _read(path, slot) is not None:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            _unreadable(path, error)
+    if _read(path, slot) is None:
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _unreadable(path, error)
+    _flush_folder(path.parent)

@@ -2,13 +2,17 @@
 
 The kernel frees it when its holder dies, however it dies. The file is never deleted: a holder that deletes it lets two
 others in at once, each with a file of its own.
+
+A lock belongs to the open file, and a forked child has the same open file. So the child closes it at once, without a
+word to the kernel about the lock; and its holder unlocks it before closing, whoever else may still have it open.
 """
 
 import errno
 import os
 import warnings
+import weakref
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,18 +34,18 @@ _TAKEN: Final = frozenset({errno.EAGAIN, errno.EACCES})
 
 
 @asynccontextmanager
-async def file_lock(path: Path) -> AsyncGenerator[None]:
+async def file_lock(path: Path) -> AsyncGenerator[bool]:
     """Hold the lock at `path`, waiting at most 30 seconds without blocking the event loop.
 
-    Raises `TokenLockTimeout` that names the file. Where the file cannot be made or the file system has no locks, it
-    warns and goes on without: the store's compare-and-set still notices a lost race.
+    Yields True if others are kept out. Where the file cannot be made or the system has no locks, it warns, goes on
+    without and yields False: the store's compare-and-set still notices a lost race. Raises `TokenLockTimeout` that
+    names the file.
     """
     opened = await _acquire(path)
     try:
-        yield
+        yield opened is not None
     finally:
         if opened is not None:
-            # Closing lets go of the lock; it does not block.
             opened.close()
 
 
@@ -50,13 +54,35 @@ class _Opened:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        _all_opened.add(self)
 
     def close(self) -> None:
+        """Let go of the lock, if it is held, and close the file. Neither blocks."""
+        if fcntl is not None and self.descriptor >= 0:
+            with suppress(OSError):
+                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        self.forget()
+
+    def forget(self) -> None:
+        """Close the file and leave the lock to whoever else has it open: the process that this one was forked from."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            with suppress(OSError):
+                os.close(descriptor)
 
     __del__ = close
+
+
+_all_opened: Final[weakref.WeakSet[_Opened]] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for opened in list(_all_opened):
+        opened.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 async def _acquire(path: Path) -> _Opened | None:
@@ -66,7 +92,7 @@ async def _acquire(path: Path) -> _Opened | None:
     try:
         deadline = anyio.current_time() + LOCK_TIMEOUT
         pause = 0.005
-        while not _try_lock(opened.descriptor, path):
+        while (locked := _try_lock(opened.descriptor, path)) is False:
             if anyio.current_time() >= deadline:
                 raise TokenLockTimeout(
                     f"another process has held {path} for more than {LOCK_TIMEOUT:g} seconds; tokens are as they were",
@@ -77,6 +103,9 @@ async def _acquire(path: Path) -> _Opened | None:
     except BaseException:
         opened.close()
         raise
+    if locked is None:
+        opened.close()
+        return None
     return opened
 
 
@@ -95,9 +124,10 @@ def _open(path: Path) -> _Opened | None:
         return None
 
 
-def _try_lock(descriptor: int, path: Path) -> bool:
+def _try_lock(descriptor: int, path: Path) -> bool | None:
+    """Whether the lock was free and is ours now; None where there are no locks."""
     if fcntl is None:
-        return True
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -107,4 +137,5 @@ def _try_lock(descriptor: int, path: Path) -> bool:
             reason = error.strerror or type(error).__name__
             raise UnreadableTokenFile(f"{path} cannot be locked: {reason}", path=str(path)) from None
         warnings.warn("this file system has no locks; going on without one", KickWarning, stacklevel=2)
+        return None
     return True

@@ -1,10 +1,11 @@
 """A token as text for a file: what is written, and what is believed when it is read.
 
 The members are those that kickcom.py 1.1 writes, so its files are read too, and beside them `version`, `issuer`,
-`client_id`, `account`, `issued_at`, `granted_at`, `refresh_issued_at` and `attempt`. Members that are not known are
-kept.
+`client_id`, `account`, `issued_at`, `granted_at`, `refresh_issued_at`, `attempt` and `check`. Members that are not
+known are kept.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -50,7 +51,7 @@ _OUTCOMES: Final = frozenset(Outcome)
 _KNOWN: Final = frozenset(
     {
         "version", "issuer", "client_id", "token_kind", "account", "access_token", "token_type", "refresh_token",
-        "scope", "expires_at", "issued_at", "granted_at", "refresh_issued_at", "attempt",
+        "scope", "expires_at", "issued_at", "granted_at", "refresh_issued_at", "attempt", "check",
     }
 )  # fmt: skip
 
@@ -70,6 +71,7 @@ def write_record(slot: Slot, token: Token, unknown: Mapping[str, Any] | None = N
     }
     if token.refresh_token is not None:
         members["refresh_token"] = token.refresh_token.reveal()
+    members["check"] = _check(members["access_token"], members.get("refresh_token"))
     if token.scope is not None:
         members["scope"] = " ".join(token.scope)
     members |= {name: instant for name in _AGES if (instant := getattr(token, name)) is not None}
@@ -98,6 +100,9 @@ def read_record(text: bytes, slot: Slot, now: float) -> Record | Unusable:
         return Unusable(Flaw.CORRUPT, "a member of it is of the wrong kind")
     if access is None and refresh is None:
         return Unusable(Flaw.CORRUPT, "it holds no token")
+    if "check" in members and members["check"] != _check(access, refresh):
+        why = "its tokens do not fit its check (if you changed them yourself, remove the member check, too)"
+        return Unusable(Flaw.CORRUPT, why)
     token = Token(
         _secret(access),
         min(_instant(members.get("expires_at")), now + LONGEST_LIFE),
@@ -134,6 +139,14 @@ def _foreign(members: Mapping[str, Any], slot: Slot) -> str | None:
 
 def _is_token(member: object) -> bool:
     return member is None or member == "" or bearer(member) is not None
+
+
+def _check(access: str | None, refresh: str | None) -> str:
+    """A few letters by which a token that lost a bit on the disk is told from the one that was stored.
+
+    Of the tokens alone: other versions may know other members.
+    """
+    return hashlib.sha256(json.dumps([access or None, refresh or None]).encode()).hexdigest()[:16]
 
 
 def _secret(member: object) -> Secret | None:

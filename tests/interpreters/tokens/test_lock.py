@@ -4,12 +4,14 @@ import asyncio
 import errno
 import fcntl
 import os
+import signal
 import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import pytest
@@ -53,6 +55,59 @@ anyio.run(hold, Path(sys.argv[1]))
 """
 
 
+FORKER = """
+import gc
+import os
+import signal
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+import anyio
+from interpreters.tokens import lock
+
+async def in_this_thread(work, *args):
+    return work(*args)
+
+def is_child():
+    return os.fork() == 0
+
+def live_on():
+    gc.collect()
+    print(os.getpid(), flush=True)
+    signal.pause()
+
+async def hold(path):
+    holding = lock.file_lock(path)
+    assert await holding.__aenter__()
+    if is_child():
+        if how == "leaves it":
+            await holding.__aexit__(None, None, None)
+            del holding
+        live_on()
+    sys.stdin.readline()
+    await holding.__aexit__(None, None, None)
+    print("released", flush=True)
+    sys.stdin.readline()
+
+async def wait(path):
+    async with lock.file_lock(path):
+        print("held", flush=True)
+        signal.pause()
+
+async def fork_while_waiting(path):
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, path)
+        await anyio.sleep(0.01)
+        if is_child():
+            live_on()
+
+# A process that has threads cannot well be forked.
+lock.to_thread = SimpleNamespace(run_sync=in_this_thread)
+how = sys.argv[3]
+anyio.run(fork_while_waiting if how == "waits for it" else hold, Path(sys.argv[1]), backend=sys.argv[2])
+"""
+
+
 def python(program: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
@@ -66,6 +121,45 @@ def python(program: str, *arguments: str) -> subprocess.Popen[str]:
 def end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.communicate()
+
+
+def is_free(path: Path) -> bool:
+    """Whether a process that has nothing to do with the others can take the lock at once."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+class Forked:
+    """A process that holds the lock, or waits for it, and was forked meanwhile; and its child, which lives on."""
+
+    def __init__(self, path: Path, backend: str, how: str) -> None:
+        self.parent = python(FORKER, str(path), backend, how)
+        child = self.says()
+        if not child:
+            end(self.parent)
+        self.child = int(child)
+
+    def says(self) -> str:
+        assert self.parent.stdout is not None
+        return self.parent.stdout.readline().strip()
+
+    def let_go(self) -> None:
+        assert self.parent.stdin is not None
+        self.parent.stdin.write("\n")
+        self.parent.stdin.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.kill(self.child, signal.SIGKILL)
+        end(self.parent)
 
 
 async def test_two_tasks_hold_it_one_after_the_other(tmp_path: Path) -> None:
@@ -121,13 +215,78 @@ async def test_a_holder_that_is_killed_frees_it(tmp_path: Path) -> None:
         end(holder)
 
 
+BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+
+
+@BACKENDS
+@pytest.mark.parametrize("how", ["leaves it", "stays in it"])
+def test_a_forked_child_neither_frees_the_lock_of_its_parent_nor_keeps_it(
+    tmp_path: Path, backend: str, how: str
+) -> None:
+    with Forked(tmp_path / "lock", backend, how) as forked:
+        assert not is_free(tmp_path / "lock")
+        forked.let_go()
+        assert forked.says() == "released"
+        assert is_free(tmp_path / "lock")
+        os.kill(forked.child, 0)
+
+
+@BACKENDS
+def test_a_forked_child_does_not_keep_the_lock_of_a_parent_that_is_killed(tmp_path: Path, backend: str) -> None:
+    with Forked(tmp_path / "lock", backend, "stays in it") as forked:
+        forked.parent.kill()
+        forked.parent.wait(5)
+        assert is_free(tmp_path / "lock")
+        os.kill(forked.child, 0)
+
+
+@BACKENDS
+def test_a_child_forked_while_its_parent_waits_does_not_keep_what_its_parent_gets(
+    taken: Path, taken_by: int, backend: str
+) -> None:
+    with Forked(taken, backend, "waits for it") as forked:
+        fcntl.flock(taken_by, fcntl.LOCK_UN)
+        assert forked.says() == "held"
+        assert not is_free(taken)
+        forked.parent.kill()
+        forked.parent.wait(5)
+        assert is_free(taken)
+        os.kill(forked.child, 0)
+
+
+async def test_a_copy_of_the_open_file_that_nobody_knows_of_does_not_keep_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a child has it that was forked by something other than Python.
+    copies: list[int] = []
+    real = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        if operation & fcntl.LOCK_EX:
+            copies.append(os.dup(descriptor))
+        real(descriptor, operation)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", flock)
+        async with file_lock(tmp_path / "lock"):
+            assert len(copies) == 1
+    assert is_free(tmp_path / "lock")
+    os.close(copies[0])
+
+
 @pytest.fixture
-def taken(tmp_path: Path) -> Any:
-    """A lock file that somebody else holds: flock belongs to an open file, not to a process."""
+def taken_by(tmp_path: Path) -> Iterator[int]:
+    """The descriptor by which somebody else holds the lock: flock belongs to an open file, not to a process."""
     descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    yield tmp_path / "lock"
+    yield descriptor
     os.close(descriptor)
+
+
+@pytest.fixture
+def taken(tmp_path: Path, taken_by: int) -> Path:
+    """A lock file that somebody else holds."""
+    return tmp_path / "lock"
 
 
 async def test_waiting_does_not_block_the_event_loop_and_can_be_cancelled(taken: Path) -> None:
@@ -162,7 +321,7 @@ async def test_waiting_has_a_limit_that_names_the_file(taken: Path, monkeypatch:
 def open_descriptors() -> set[str]:
     # Those of the loops' own plumbing do not point into the file system.
     found: set[str] = set()
-    for link in Path("/proc/self/fd").iterdir():
+    for link in Path("/proc/self/fd").glob("*"):
         try:
             found.add(str(link.readlink()))
         except OSError:
@@ -192,8 +351,9 @@ async def test_no_descriptor_is_left_open(taken: Path, tmp_path: Path, monkeypat
 
 async def test_the_lock_file_is_never_deleted_and_holds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    async with file_lock(path):
+    async with file_lock(path) as others_kept_out:
         number = path.stat().st_ino
+    assert others_kept_out is True
     assert path.stat().st_ino == number
     async with file_lock(path):
         assert path.stat().st_ino == number
@@ -234,11 +394,10 @@ async def test_a_file_system_without_locks_gets_one_warning(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    ran = False
     with pytest.warns(KickWarning, match="without") as warned:
-        async with file_lock(tmp_path / "lock"):
-            ran = True
-    assert ran
+        async with file_lock(tmp_path / "lock") as others_kept_out:
+            assert str(tmp_path / "lock") not in open_descriptors()
+    assert others_kept_out is False
     assert len(warned) == 1
 
 
@@ -254,11 +413,10 @@ async def test_a_lock_file_that_cannot_be_made_gets_one_warning(
         return real(path, *rest, **options)
 
     monkeypatch.setattr(os, "open", refused)
-    ran = False
     with pytest.warns(KickWarning, match="without a lock") as warned:
-        async with file_lock(tmp_path / "lock"):
-            ran = True
-    assert ran
+        async with file_lock(tmp_path / "lock") as others_kept_out:
+            pass
+    assert others_kept_out is False
     assert len(warned) == 1
 
 
@@ -278,8 +436,9 @@ async def test_another_failure_of_the_system_is_named_and_is_one_of_ours(
 async def test_a_system_without_fcntl_gets_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "fcntl", None)
     with pytest.warns(KickWarning, match="not locked"):
-        async with file_lock(tmp_path / "lock"):
+        async with file_lock(tmp_path / "lock") as others_kept_out:
             pass
+    assert others_kept_out is False
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

@@ -25,7 +25,7 @@ GOOD = Token(Secret("AT"), NOW + 3600, 0.0, Secret("RT"), ("user:read",))
 
 KNOWN = (
     "version", "issuer", "client_id", "token_kind", "account", "access_token", "token_type", "refresh_token", "scope",
-    "expires_at", "issued_at",
+    "expires_at", "issued_at", "check",
 )  # fmt: skip
 
 
@@ -123,12 +123,27 @@ def test_a_file_is_json_for_people_too() -> None:
         "scope": "user:read",
         "expires_at": NOW + 3600,
         "issued_at": 0.0,
+        "check": "ca6b3aa6ab75b9e4",
     }
 
 
 def test_an_app_token_has_neither_refresh_token_nor_scope() -> None:
     text = write_record(replace(SLOT, kind=TokenKind.APP), Token(Secret("AT"), 2.0, 1.0))
     assert {"refresh_token", "scope"}.isdisjoint(json.loads(text))
+
+
+@pytest.mark.parametrize("name", ["access_token", "refresh_token", "check"])
+@pytest.mark.parametrize("value", ["changed", None])
+def test_a_token_that_does_not_fit_the_check_is_not_believed(name: str, value: str | None) -> None:
+    members = json.loads(write_record(SLOT, GOOD)) | {name: value}
+    assert _flaw(json.dumps(members).encode()) is Flaw.CORRUPT
+    del members["check"]
+    assert _flaw(json.dumps(members).encode()) is None
+
+
+def test_what_is_not_a_token_may_be_changed_by_hand() -> None:
+    members = json.loads(write_record(SLOT, GOOD)) | {"scope": "chat:write", "expires_at": NOW, "later": 1}
+    assert _flaw(json.dumps(members).encode()) is None
 
 
 def test_an_unknown_member_never_replaces_a_known_one() -> None:
