@@ -112,7 +112,9 @@ async def _attempt(work: Coroutine[Any, Any, T], turn: Turn, slot: Slot) -> T | 
     failure: KickError | None = None
     try:
         with anyio.move_on_after(SHIELD, shield=True):
-            return await work
+            result = await work
+            failure = result if isinstance(result, KickError) else None
+            return result
         failure = _stalled(slot)
         return None
     except KickError as error:
@@ -175,7 +177,8 @@ def run_sync(program: Program[T], answer: Callable[[Leaf], object]) -> T:
 def _answer_sync(effect: Leaf | Exclusive | RenewAhead, answer: Callable[[Leaf], object]) -> object:
     """Nobody to wait for, and nothing beside; but what is asked is the same, so that a recording can be replayed."""
     if isinstance(effect, RenewAhead):
-        return run_sync(renew_ahead(effect.action), answer)
+        _ = run_sync(renew_ahead(effect.action), answer)
+        return None
     if isinstance(effect, Exclusive):
         token = run_sync(glance(effect.action), answer)
         return run_sync(carry_out(effect.action), answer) if token is None else token

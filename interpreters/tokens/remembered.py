@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from typing import Final
 
@@ -19,6 +19,8 @@ from kickcore.oauth.tokens import NotSaved, Saved, Slot, Stored, Superseded, Tok
 
 ABSENT_FOR: Final = 1.0
 """Seconds for which "nothing is stored" is believed without looking again."""
+PATIENCE: Final = 0.25
+"""Seconds that a call with a good token waits for other processes, to store what could not be stored before."""
 SAVE_AGAIN_AFTER: Final = 30.0
 """Seconds after a failed save before it is tried again in passing."""
 
@@ -192,8 +194,8 @@ class RememberedTokens:
         if self._held.get(slot) is not held:
             # Renewed, put or dropped while the store was read: now this one is the older.
             return Superseded(self._now_held(slot))
-        if stored is not None and stored.token.issued_at > held.token.issued_at:
-            # Another process has logged in or renewed meanwhile.
+        if stored is not None and stored.version != held.version and stored.token.issued_at > held.token.issued_at:
+            # Another process has logged in or renewed meanwhile. (Of the same version, a clock was set back.)
             self._remember(slot, stored)
             return Superseded(stored)
         held.version = stored.version if stored else ""
@@ -210,14 +212,21 @@ class RememberedTokens:
         turn = self.turn(slot)
         if not turn.is_taken():
             async with turn:
-                await self._save_in_turn(slot)
+                await self._save_in_turn(slot, PATIENCE)
 
-    async def _save_in_turn(self, slot: Slot) -> None:
+    async def _save_in_turn(self, slot: Slot, patience: float | None = None) -> None:
+        """Store what could not be stored, if the store is to be had within `patience` seconds."""
         try:
-            async with self.hold(slot):
+            async with AsyncExitStack() as stack:
+                with anyio.move_on_after(patience) as waiting:
+                    _ = await stack.enter_async_context(self.hold(slot))
                 # Asked only now: whoever had the turn before may have renewed the token, or stored it.
                 held = self._held.get(slot)
-                if held is not None and held.unsaved is not None:
+                if held is None or held.unsaved is None:
+                    return
+                if waiting.cancelled_caught:
+                    held.unsaved = self._ticks()
+                else:
                     _ = await self._save_again(slot, held)
         except StoreError as error:
             _ = _not_saved(_told(error))

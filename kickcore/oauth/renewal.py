@@ -3,6 +3,7 @@
 What is granted is held and stored before it is judged. What is about to be spent is marked before it is sent.
 """
 
+from copy import copy
 from typing import Final
 
 from msgspec.structs import replace
@@ -74,15 +75,17 @@ def carry_out(action: TokenAction, *, is_alone: bool = True) -> Body[Token]:
             return (yield from _log_out(action))
 
 
-def renew_ahead(action: FetchAppToken | RefreshToken, *, is_alone: bool = True) -> Body[None]:
-    """Renew a token that is still good. What goes wrong is told and does no harm: the token goes on being used."""
+def renew_ahead(action: FetchAppToken | RefreshToken, *, is_alone: bool = True) -> Body[KickError | None]:
+    """Renew a token that is still good. What goes wrong is told and given, and does no harm: the token is used on."""
     try:
         _ = yield from _renew(action, is_alone=is_alone, is_ahead=True)
     except KickError as error:
-        reason = str(error)
+        # Without its traceback, which holds this frame.
+        failure = copy(error)
     else:
-        return
-    yield from Notify(RenewalFailed(action.slot.kind.value, action.slot.account, reason))
+        return None
+    yield from Notify(RenewalFailed(action.slot.kind.value, action.slot.account, str(failure)))
+    return failure
 
 
 def login_required(action: AskLogin) -> LoginRequired:
