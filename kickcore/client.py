@@ -37,7 +37,7 @@ from kickcore.api import deprecated as v1
 from kickcore.effects import Program
 from kickcore.errors import ConfigError, ScopesNotGranted
 from kickcore.notices import Notice
-from kickcore.oauth import login
+from kickcore.oauth import access, login
 from kickcore.oauth.grants import bearer
 from kickcore.oauth.login import Login
 from kickcore.oauth.scopes import checked_scopes, parse_scope
@@ -74,8 +74,8 @@ class KickClient:
     * `api_url`, `id_url`: other hosts: https, or http on the loopback interface.
     * `browser`: another way to the user's browser; see the page on logging in.
     * `policy`: how often calls are repeated, how long they wait, and what to do about news in Kick's answers.
-    * `on_notice`: called with a `Notice` when a call is repeated, or (if the policy asks) when Kick's answers hold
-      something new.
+    * `on_notice`: called with a `Notice` when a call is repeated, when a token could not be renewed ahead of its end,
+      when a grant grows old, when clocks differ, or (if the policy asks) when Kick's answers hold something new.
 
     Raises `ConfigError` for what cannot be right. Every other error of kickcore is a `KickError`, too.
     """
@@ -151,6 +151,7 @@ class KickClient:
     # Tokens
     introspect_token: Final = flat(introspection.introspect_token)
     logout: Final = flat(login.logout)
+    keep_alive: Final = flat(access.keep_alive)
 
     # What Kick has deprecated, for what only it gives
     fetch_livestream: Final = deprecated(v1.fetch_livestream, v1.REPLACEMENTS)
@@ -252,7 +253,11 @@ class KickClient:
         return await run(program, self._live, self._live)
 
     async def close(self) -> None:
-        """Let go of connections, and store what could not be stored before. Later calls raise `ClientClosed`."""
+        """Let go of connections, and store what could not be stored before. Later calls raise `ClientClosed`.
+
+        Waits for a renewal that is under way. Tokens that the store has are let go of; `user_token` still gives what
+        is held in memory only.
+        """
         await self._live.aclose()
 
     async def __aenter__(self) -> Self:

@@ -194,7 +194,7 @@ class RememberedTokens:
         if self._held.get(slot) is not held:
             # Renewed, put or dropped while the store was read: now this one is the older.
             return Superseded(self._now_held(slot))
-        if stored is not None and stored.version != held.version and stored.token.issued_at > held.token.issued_at:
+        if stored is not None and stored.version != held.version and _is_later(stored.token, held.token):
             # Another process has logged in or renewed meanwhile. (Of the same version, a clock was set back.)
             self._remember(slot, stored)
             return Superseded(stored)
@@ -280,6 +280,13 @@ class RememberedTokens:
             else:
                 async with self.store.hold(slot) as alone:
                     yield alone
+
+
+def _is_later(theirs: Token, ours: Token) -> bool:
+    """Whether theirs is of a later login, or of the same and issued later."""
+    if theirs.granted_at is not None and ours.granted_at is not None and theirs.granted_at != ours.granted_at:
+        return theirs.granted_at > ours.granted_at
+    return theirs.issued_at > ours.issued_at
 
 
 def _is_marked(before: Token, after: Token) -> bool:

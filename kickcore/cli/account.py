@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable
 
 from interpreters.browser import Loopback, open_system_browser
@@ -113,7 +114,15 @@ async def who_am_i(asked: argparse.Namespace) -> int:
             user = await client.fetch_user()
             print(f"{user.name} (user id {user.user_id})")
         print(f"scopes: {', '.join(told.scopes) or 'none'}")
+        held = client.user_token
+        if held is not None and held.granted_at is not None:
+            print(f"logged in: {_ago(held.granted_at)}; Kick ends a grant that is not used for about 30 days")
     return 0
+
+
+def _ago(instant: float) -> str:
+    days = int((time.time() - instant) / 86400)
+    return "today" if days < 1 else f"{days} day{'s' if days > 1 else ''} ago"
 
 
 async def log_out(asked: argparse.Namespace) -> int:

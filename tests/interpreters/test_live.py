@@ -31,11 +31,11 @@ from kickcore.effects import (
     Send,
     Sleep,
 )
-from kickcore.errors import ClientClosed, LoginInProgress, TokenNotSaved
+from kickcore.errors import ClientClosed, ClockWrong, KickWarning, LoginInProgress, TokenNotSaved
 from kickcore.http import Request, Response, Sent, Unreachable
-from kickcore.notices import DriftNoticed, Notice, Retrying
-from kickcore.oauth.callback import Callback, Denied, Granted
+from kickcore.notices import ClockSkewed, DriftNoticed, Notice, Retrying
 from kickcore.oauth.access import token_for
+from kickcore.oauth.callback import Callback, Denied, Granted
 from kickcore.oauth.tokens import App, NotSaved, Saved, Slot, Stored, Superseded, Token, TokenKind
 from kickcore.policy import BUDGET, Pace
 from kickcore.secret import Secret
@@ -216,6 +216,21 @@ async def test_notices_go_to_whoever_listens(live: Live, wire: Wire) -> None:
         assert await listening.acting_for("alice")(Notify(notice)) is None
         assert await live(Notify(notice)) is None
     assert told == notices
+
+
+async def test_a_listener_that_raises_does_no_harm(live: Live, wire: Wire) -> None:
+    def broken(notice: Notice) -> None:
+        raise ZeroDivisionError("hush")
+
+    listening = Live(APP, wire, live.tokens, browser=never, on_notice=broken)
+    with pytest.warns(KickWarning, match=r"on_notice raised ZeroDivisionError; the call goes on"):
+        await listening(Notify(Retrying("GET /x", "why", 1, 0.5)))
+
+
+async def test_a_notice_that_matters_is_a_warning_once_for_all_accounts(live: Live) -> None:
+    with pytest.warns(ClockWrong, match="420 seconds ahead"):
+        await live(Notify(ClockSkewed(420.0)))
+    await live.acting_for("alice")(Notify(ClockSkewed(420.0)))
 
 
 async def test_every_effect_has_a_method_of_its_name(live: Live) -> None:

@@ -235,6 +235,8 @@ class Life:
         self.delivered: list[str] = []
         """Refresh tokens that Kick gave and that came through, in order."""
         self.traded_in: set[str] = set()
+        self.unmarkable: set[str] = set()
+        """Refresh tokens that were sent while the disk was full."""
         self.ended: dict[str, bool] = {}
         """Refresh tokens of which Kick was heard to say that it takes them no longer; whether that could be stored."""
         self.spent_unheard: set[str] = set()
@@ -247,6 +249,9 @@ class Life:
         """Logins, in order."""
         self.once_logged_in: Callable[[], None] = lambda: None
         """For tests: what to do when somebody has logged in."""
+        self.was_full = False
+        self.is_confused = False
+        """Whether a clock was set back while tokens were in memory only: by their times, nobody can order them."""
         self.newest_stored = ""
         self.newest_login = -1
         self.has_called_api = False
@@ -285,6 +290,8 @@ class Life:
 
     def log_in(self, number: int = 0) -> Call:
         self.is_out = False
+        # No two logins at the same instant: nobody could tell which came later.
+        self.advance(1)
         return self.start(self.processes[number], authenticate(SCOPES))
 
     def log_out(self, number: int = 0) -> Call:
@@ -341,6 +348,7 @@ class Life:
     def turn_clock(self, seconds: float) -> None:
         """Set the wall clock of this machine forward or back. Kick's clock goes on as before."""
         self.wall += seconds
+        self.is_confused = self.is_confused or (seconds < 0 and self.was_full)
         for call in self.calls:
             call.saw_clock_set = call.saw_clock_set or not call.is_over
 
@@ -380,13 +388,15 @@ class Life:
     def took_off(self, flight: Flight) -> None:
         now, held = max(self.wall, START + self.ticks), self.disk.token
         memory = flight.process.tokens.peek(SLOT)
+        if self.is_full:
+            self.unmarkable.add(flight.refresh)
         newest = [text(token.refresh_token) for token in (held, memory) if token is not None]
         self.sends.append(
             Take(
                 at=now,
                 flight=flight,
                 is_alive=held is not None and held.is_alive(now),
-                is_marked=self.is_full or held is None or _is_marked(held, flight.refresh),
+                is_marked=held is None or flight.refresh in self.unmarkable or _is_marked(held, flight.refresh),
                 is_old=flight.refresh in self.traded_in and any(self.came_later(one, flight.refresh) for one in newest),
                 is_dead=self.ended.get(flight.refresh, False),
                 is_second_try=self.failed_since.get(flight.process.number) == len(self.calls),
@@ -447,7 +457,7 @@ class Life:
         return self.disk.is_full or self.ticks < self.full_until
 
     def fill_disk(self) -> None:
-        self.disk.is_full = True
+        self.disk.is_full = self.was_full = True
 
     def clear_disk(self) -> None:
         """There is room again. What could not be stored is tried half a minute later."""
