@@ -92,6 +92,7 @@ class Call:
         self.has_disk = has_disk
         self.was_cancelled = False
         self.saw_clock_set = False
+        self.is_login = False
 
     @property
     def is_over(self) -> bool:
@@ -292,20 +293,18 @@ class Life:
         self.is_out = False
         # No two logins at the same instant: nobody could tell which came later.
         self.advance(1)
-        return self.start(self.processes[number], authenticate(SCOPES))
+        call = self.start(self.processes[number], authenticate(SCOPES))
+        call.is_login = True
+        return call
 
     def log_out(self, number: int = 0) -> Call:
         call = self.start(self.processes[number], logout())
-        # Who could not store a login of his own has not been logged out by another.
-        elsewhere = [
-            process for process in self.processes[:number] + self.processes[number + 1 :] if self._is_ahead(process)
-        ]
-        self.is_out = call.is_over and call.error is None and self.disk.token is None and not elsewhere
+        # A login that is not stored yet, or could not be, has not been logged out by another.
+        is_elsewhere = any(self.accepts(refresh) for refresh in self.held())
+        is_coming = any(call.is_login and not call.is_over for call in self.calls)
+        is_done = call.is_over and call.error is None and self.disk.token is None
+        self.is_out = is_done and not is_elsewhere and not is_coming
         return call
-
-    def _is_ahead(self, process: Process) -> bool:
-        token = process.tokens.peek(SLOT)
-        return token is not None and self.accepts(text(token.refresh_token))
 
     def land(self, fate: Fate = DELIVERED, flight: Flight | None = None) -> None:
         """Tell what becomes of the refresh that is on the wire."""
