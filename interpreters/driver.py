@@ -150,7 +150,9 @@ async def _ahead(effect: RenewAhead, handle: Handler, turns: Turns, turn: Turn) 
         slot = effect.slot
         await handle(Notify(RenewalFailed(slot.kind.value, slot.account, str(error))))
     except Exception as error:  # noqa: BLE001 - nobody waits for it, and on trio it would end everything
-        warnings.warn(f"a token could not be renewed ahead of its end: {error!r}", KickWarning, stacklevel=1)
+        # Of what is not ours only the kind: its text may hold what it was given.
+        told = str(error) if isinstance(error, KickError | OSError) else type(error).__name__
+        warnings.warn(f"a token could not be renewed ahead of its end: {told}", KickWarning, stacklevel=1)
     finally:
         turn.is_ahead = False
 

@@ -93,7 +93,11 @@ class KickClient:
         policy: Policy | None = None,
         on_notice: Callable[[Notice], None] | None = None,
     ) -> None:
-        secret = client_secret if isinstance(client_secret, Secret) else Secret(_text("client_secret", client_secret))
+        secret, given = _secret(client_secret), type(client_secret).__name__
+        # A traceback may show local variables.
+        del client_secret
+        if secret is None:
+            raise ConfigError(f"client_secret is a text, not {given}")
         _check_parts(store, http, browser, on_notice)
         app = checked_app(
             App(_text("client_id", client_id), secret, api_url, id_url, policy=Policy() if policy is None else policy)
@@ -211,17 +215,19 @@ class KickClient:
         The token is held in memory only, and so are the tokens that it is renewed to: read them from `user_token`, or
         say `save=True` to have them kept in the client's store. Raises `ConfigError` for what is no token.
         """
+        access = _token(access_token)
+        refresh = None if refresh_token is None else _token(refresh_token)
+        # A traceback may show local variables.
+        del access_token, refresh_token
+        if isinstance(access, str):
+            raise ConfigError(f"access_token {access}")
+        if isinstance(refresh, str):
+            raise ConfigError(f"refresh_token {refresh}")
         now = time.time()
         granted = None
         if scope is not None:
             granted = parse_scope(scope) if isinstance(scope, str) else checked_scopes(scope, known_only=False)
-        token = Token(
-            _token("access_token", access_token),
-            now + lifetime(expires_in),
-            now,
-            None if refresh_token is None else _token("refresh_token", refresh_token),
-            granted,
-        )
+        token = Token(access, now + lifetime(expires_in), now, refresh, granted)
         self._live.tokens.put(self._live.app.slot(TokenKind.USER), token, save=save)
 
     @property
@@ -291,8 +297,14 @@ def _text(name: str, value: object) -> str:
     return value
 
 
-def _token(name: str, value: str | Secret) -> Secret:
-    token = value if isinstance(value, Secret) else bearer(_text(name, value))
-    if token is None or bearer(token.reveal()) is None:
-        raise ConfigError(f"{name} is no token: it is empty, too long, or holds a blank or a character outside ASCII")
-    return token
+def _secret(value: object) -> Secret | None:
+    return value if isinstance(value, Secret) else Secret(value) if isinstance(value, str) else None
+
+
+def _token(value: object) -> Secret | str:
+    """A token, or what is wrong with it. It raises nothing: the traceback would hold the value."""
+    secret = _secret(value)
+    if secret is None:
+        return f"is a text, not {type(value).__name__}"
+    is_token = bearer(secret.reveal()) is not None
+    return secret if is_token else "is no token: it is empty, too long, or holds a blank or a character outside ASCII"

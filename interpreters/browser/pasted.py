@@ -39,10 +39,7 @@ class Pasted:
 
     async def _answered(self, consent: Consent, refused: Counter[str]) -> Callback:
         for _ in range(MOST_ATTEMPTS):
-            address = await self._ask(consent.url.reveal())
-            if not isinstance(address, str):
-                raise ConfigError(f"paste gives the address as a text, not {type(address).__name__}")
-            said = read_pasted(address, redirect_uri=consent.redirect_uri, state=consent.state, issuer=consent.issuer)
+            said = _said(await self._ask(consent.url.reveal()), consent)
             if not isinstance(said, Refused):
                 return said
             refused[said.value] += 1
@@ -50,3 +47,12 @@ class Pasted:
             f"none of {MOST_ATTEMPTS} addresses was Kick's answer to this login ({counted(refused)}): copy the whole "
             "address that the browser ended at, and start the login again"
         )
+
+
+def _said(address: object, consent: Consent) -> Callback | Refused:
+    if isinstance(address, str):
+        return read_pasted(address, redirect_uri=consent.redirect_uri, state=consent.state, issuer=consent.issuer)
+    kind = type(address).__name__
+    # It may hold a code, and a traceback may show local variables.
+    del address
+    raise ConfigError(f"paste gives the address as a text, not {kind}")

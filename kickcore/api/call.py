@@ -48,7 +48,7 @@ from kickcore.oauth.access import token_for
 from kickcore.oauth.scopes import Needs, missing_scopes
 from kickcore.oauth.tokens import App, TokenKind
 from kickcore.policy import Pace
-from kickcore.secret import Secret
+from kickcore.secret import Secret, without_secrets
 
 T = TypeVar("T")
 
@@ -305,4 +305,4 @@ def _problem(body: bytes) -> _Problem:
 def _shown(member: object, bearer: Secret | None) -> str | None:
     if not isinstance(member, str) or not member:
         return None
-    return cleaned(member.replace(bearer.reveal(), "…") if bearer else member)
+    return cleaned(without_secrets(member, () if bearer is None else (bearer,)))

@@ -15,13 +15,17 @@ from kickcore.errors import ConfigError, LoginError
 from kickcore.oauth.login import DEFAULT_PORT, DEFAULT_TIMEOUT
 from kickcore.oauth.scopes import Scope
 from kickcore.oauth.tokens import API_URL, ID_URL
+from kickcore.secret import Secret
 
 
 def add_options(command: argparse.ArgumentParser, *, logging_in: bool) -> None:
     """The options that these commands share, and those of `login`."""
     command.add_argument("--client-id", default=os.environ.get("KICK_CLIENT_ID", ""), help="or KICK_CLIENT_ID")
     command.add_argument(
-        "--client-secret", default=os.environ.get("KICK_CLIENT_SECRET", ""), help="or, better, KICK_CLIENT_SECRET"
+        "--client-secret",
+        type=Secret,
+        default=os.environ.get("KICK_CLIENT_SECRET", ""),
+        help="or, better, KICK_CLIENT_SECRET",
     )
     command.add_argument("--account", default="", help="a name of yours, to keep several users apart")
     command.add_argument("--directory", default=".", help="where the token files are (default: here)")

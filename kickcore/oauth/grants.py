@@ -7,7 +7,6 @@ in the form, a token to be revoked in the query.
 import json
 import re
 from typing import Any, Final, cast
-from urllib.parse import quote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,14 +26,12 @@ from kickcore.errors import (
 from kickcore.http import Pairs, Request, Response, Sent, Unreachable, retry_after
 from kickcore.oauth.scopes import parse_scope
 from kickcore.oauth.tokens import App, Outcome, Token, lifetime
-from kickcore.secret import Secret
+from kickcore.secret import Secret, without_secrets
 
 TOKEN_TIMEOUT: Final = 15.0
 """Seconds for a whole exchange with the identity host."""
 TOKEN_LIMIT: Final = 64 * 1024
 """Bytes of an answer of the identity host."""
-
-SHORTEST_SECRET: Final = 6
 
 _REFRESH_TOKEN: Final = re.compile(rb'"refresh_token"\s*:\s*"([\x21\x23-\x5B\x5D-\x7E]{1,8192})"')
 
@@ -234,13 +231,9 @@ def _refused(
 
 def _without_secrets(text: str, members: dict[str, Any], sent: Request | None) -> str:
     """A text of the server's, without what must not be seen: it may repeat what was sent, or what it grants."""
-    texts = [value.reveal() for _, value in (sent.form if sent else ()) if isinstance(value, Secret)]
-    texts += [text for text in (members.get("access_token"), members.get("refresh_token")) if isinstance(text, str)]
-    for secret in sorted(texts, key=len, reverse=True):
-        # What is shorter is no secret, and would only take letters out of words.
-        if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(secret, "…").replace(quote(secret, safe=""), "…")
-    return text
+    held = [value for _, value in (sent.form if sent else ()) if isinstance(value, Secret)]
+    granted = (members.get("access_token"), members.get("refresh_token"))
+    return without_secrets(text, held + [Secret(token) for token in granted if isinstance(token, str)])
 
 
 def _by_code(status: int, members: dict[str, Any], before: Token | None, sent: Request | None) -> KickError:

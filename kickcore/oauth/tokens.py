@@ -69,8 +69,10 @@ class App(Struct, frozen=True):
 
 def checked_app(app: App) -> App:
     """`app` with its hosts in their plain form, or a `ConfigError` that names what cannot be right."""
-    _check_credential("client_id", app.client_id)
-    _check_credential("client_secret", app.client_secret.reveal(), shown=False)
+    if flaw := _flaw(app.client_id):
+        raise ConfigError(f"client_id {flaw}" + (f" ({app.client_id[:40]!r})" if app.client_id else ""))
+    if flaw := _flaw(app.client_secret.reveal()):
+        raise ConfigError(f"client_secret {flaw}")
     return App(
         app.client_id,
         app.client_secret,
@@ -88,12 +90,13 @@ def checked_account(account: object) -> str:
     return account
 
 
-def _check_credential(name: str, text: str, *, shown: bool = True) -> None:
-    if not text:
-        raise ConfigError(f"{name} is empty; Kick shows it in your account's settings, under Developer")
-    if not re.match(r"[\x21-\x7E]{1,512}\Z", text):
-        seen = f" ({text[:40]!r})" if shown else ""
-        raise ConfigError(f"{name} holds a blank, a control character or something that is not ASCII{seen}")
+def _flaw(credential: str) -> str:
+    """What is wrong with it, or "". It raises nothing: the traceback would hold the text."""
+    if not credential:
+        return "is empty; Kick shows it in your account's settings, under Developer"
+    if not re.match(r"[\x21-\x7E]{1,512}\Z", credential):
+        return "holds a blank, a control character or something that is not ASCII"
+    return ""
 
 
 class Outcome(StrEnum):

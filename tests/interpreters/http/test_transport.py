@@ -5,20 +5,27 @@ import gzip
 import logging
 import socket
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import httpx2
 import pytest
 import trio
 from anyio.abc import SocketStream
+from canary import ROOT, Canary
 
 from interpreters.http.transport import AT_ONCE, USER_AGENT, HttpTransport
+from interpreters.sandbox import Sandbox, approve, serve, small_world
+from interpreters.tokens.memory import MemoryStore
+from kickcore import KickClient
 from kickcore.errors import ClientClosed
 from kickcore.http import API_LIMIT, HELD_BACK, Request, Response, Sent, Unreachable
 from kickcore.secret import Secret
@@ -293,14 +300,14 @@ async def test_a_server_that_drips_does_not_reset_the_clock(transport: HttpTrans
 
 async def test_waiting_in_line_does_not_count_as_the_exchange() -> None:
     async def slow(request: httpx2.Request) -> httpx2.Response:
-        await anyio.sleep(0.02)
+        await anyio.sleep(0.05)
         return httpx2.Response(200)
 
     got: list[Response | Unreachable] = []
     transport = HttpTransport(httpx2.AsyncClient(transport=httpx2.MockTransport(slow)))
 
     async def call() -> None:
-        got.append(await transport.send(Request("GET", "http://127.0.0.1", timeout=0.2)))
+        got.append(await transport.send(Request("GET", "http://127.0.0.1", timeout=0.5, group="GET /x")))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(AT_ONCE * 12):
@@ -382,6 +389,47 @@ async def test_no_error_of_the_library_gets_out(error: Exception) -> None:
     answer = await answering(fail).send(Request("GET", "http://127.0.0.1"))
     assert isinstance(answer, Unreachable)
     assert answer.sent is (Sent.MAYBE if error in BROKEN else Sent.NO)
+
+
+# Interruptions
+
+
+class Stop(BaseException):
+    """Like Ctrl-C, of a kind that nobody knows."""
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, Stop])
+async def test_an_interruption_is_neither_swallowed_nor_wrapped(kind: type[BaseException]) -> None:
+    interruption = kind()
+
+    def interrupt(request: httpx2.Request) -> httpx2.Response:
+        raise interruption
+
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(interrupt))
+    client = KickClient("id", "secret", http=http, store=MemoryStore())
+    client.set_user_token("token", expires_in=3600)
+    for work in (HttpTransport(http).send(Request("GET", "http://127.0.0.1", bearer=TOKEN)), client.fetch_user()):
+        with pytest.raises(kind) as caught:
+            await work
+        assert caught.value is interruption
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+async def test_a_cancellation_is_neither_swallowed_nor_wrapped() -> None:
+    async def never(request: httpx2.Request) -> httpx2.Response:
+        scope.cancel()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(never))
+    client = KickClient("id", "secret", http=http, store=MemoryStore())
+    client.set_user_token("token", expires_in=3600)
+    for work in (HttpTransport(http).send(Request("GET", "http://127.0.0.1", bearer=TOKEN)), client.fetch_user()):
+        with anyio.CancelScope() as scope:
+            with pytest.raises(anyio.get_cancelled_exc_class()) as caught:
+                await work
+            raise caught.value
+        assert scope.cancelled_caught
 
 
 # Bodies
@@ -558,6 +606,63 @@ async def test_no_log_holds_a_secret(transport: HttpTransport, caplog: pytest.Lo
     assert "/users?id=17" in caplog.text
     assert "canary" not in caplog.text
     assert not any("canary" in repr(record.__dict__) for record in caplog.records)
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+async def test_no_library_logs_a_secret_while_tokens_are_fetched_used_renewed_and_revoked(
+    level: int, anyio_backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(level)
+    kick, canary = Sandbox(small_world(redirect_uris=("http://127.0.0.1:3000/callback",))), Canary()
+    if anyio_backend == "asyncio":
+        asyncio.get_running_loop().set_debug(True)
+
+    async def paste(url: str) -> str:
+        for values in parse_qs(urlsplit(url).query).values():
+            canary.hold(values[0])
+        return approve(url, kick.handle)
+
+    async with serve(kick) as url:
+        hosts = {"api_url": url, "id_url": url}
+        async with KickClient("sandbox-app", "sandbox-secret", store=MemoryStore(), **hosts) as client:
+            await client.fetch_user(123)
+            await client.authenticate(["user:read"], paste=paste)
+            await client.fetch_user()
+            kick.expire_access_tokens()
+            await client.fetch_user()
+            await client.logout()
+    assert [entry.status for entry in kick.log if entry.path == "/oauth/revoke"] == [200, 200]
+    for record in caplog.records:
+        canary.look("log records", record.name, record.getMessage(), repr(vars(record)))
+    assert list(canary.report()) == []
+    logged = {record.name.partition(".")[0] for record in caplog.records}
+    assert logged >= ({"httpx2", "httpcore2"} if level == logging.DEBUG else {"httpx2"})
+    assert not [name for name in logged if name in {"kickcore", "interpreters"}]
+
+
+def test_importing_everything_prints_nothing_and_configures_no_logging() -> None:
+    code = """
+import logging, sys, warnings
+import anyio, asyncio, httpx2, hypercorn.asyncio, hypercorn.trio, trio
+anyio.run(anyio.sleep, 0)
+anyio.run(anyio.sleep, 0, backend="trio")
+
+def now():
+    loggers = {name: it for name, it in logging.root.manager.loggerDict.items() if isinstance(it, logging.Logger)}
+    loggers["root"] = logging.root
+    return {name: (it.level, it.handlers[:], it.propagate, it.disabled) for name, it in loggers.items()}
+
+before, filters, hook = now(), warnings.filters[:], sys.excepthook
+import kickcore.cli, kickcore.client, interpreters.sandbox
+kickcore.client.KickClient("id", "secret")
+after = now()
+assert {name: after[name] for name in before} == before, (before, after)
+assert not [name for name in after if name.startswith(("kickcore", "interpreters"))], after
+assert not logging.root.handlers
+assert (warnings.filters[:], sys.excepthook) == (filters, hook)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
 
 
 async def test_no_value_shows_a_secret() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from worlds import APP, APP_SLOT, NO_REPEATS, NOW, USER_SLOT, Kick, World, json_response, shown
 
+from interpreters.driver import run_sync
+from kickcore.effects import Entropy, Leaf
 from kickcore.errors import KickError, LoginError, NetworkError, RateLimited, RefreshOutcomeUnknown, ServerError
 from kickcore.http import Response, Sent, Unreachable
 from kickcore.oauth.access import token_for
@@ -90,6 +92,7 @@ def test_other_repeats_are_paid_for_and_wait_by_chance() -> None:
     assert len(world.slept) == 2
     assert 0 < world.slept[0] <= 0.2
     assert 0 < world.slept[1] <= 0.4
+    assert RETRY_COST == 5.0
     assert not world.pacing.pay(BUDGET - 2 * RETRY_COST + 1)
     assert world.pacing.pay(BUDGET - 2 * RETRY_COST)
 
@@ -177,6 +180,7 @@ def test_who_comes_before_the_wait_is_over_sends_nothing() -> None:
     with pytest.raises(RateLimited, match="was not sent") as caught:
         world.run(token_for(APP_SLOT))
     assert caught.value.retry_after == pytest.approx(5.5)
+    assert caught.value.status == 429
     assert len(world.sent) == 1
     world.now += 6 - 0.5 - LONGEST_PAUSE
     assert world.run(token_for(APP_SLOT)).access_token == Secret("APP1")
@@ -235,3 +239,37 @@ def test_the_skew_of_kicks_clock_comes_with_the_answer() -> None:
     kick.scripted.append(dated)
     asked = world.run(ask(REQUESTS[Again.ALWAYS], world.app.policy, Again.ALWAYS))
     assert asked.skew == 420.0
+
+
+def test_a_pause_that_leaves_no_time_for_another_try_is_not_waited() -> None:
+    world = World()
+
+    def slow(_: Any) -> Response:
+        world.now += 12.5
+        return SOON
+
+    world.kick.scripted.append(slow)
+    asked = world.run(ask(REQUESTS[Again.ALWAYS], world.app.policy, Again.ALWAYS))
+    assert isinstance(asked.grant.problem, RateLimited)
+    assert world.slept == []
+    assert len(world.sent) == 1
+
+
+def test_waits_double_up_to_the_policys_longest() -> None:
+    world = World(policy=Policy(retries=4, backoff=1.0, longest_backoff=3.0))
+    world.kick.scripted.extend([BUSY] * 5)
+
+    def answer(effect: Leaf) -> object:
+        return b"\xff" * 8 if isinstance(effect, Entropy) else world(effect)
+
+    run_sync(ask(REQUESTS[Again.ALWAYS], world.app.policy, Again.ALWAYS), answer)
+    assert world.slept == [pytest.approx(1), pytest.approx(2), pytest.approx(3), pytest.approx(3)]
+
+
+def test_half_an_answer_that_gave_a_new_refresh_token_is_not_asked_for_again() -> None:
+    world = World()
+    world.kick.scripted.append(Response(200, (), b'{"refresh_token": "RT1", "access_tok'))
+    asked = world.run(ask(REQUESTS[Again.TWICE], world.app.policy, Again.TWICE, BEFORE))
+    assert len(world.sent) == 1
+    assert asked.grant.token is not None
+    assert asked.grant.token.refresh_token == Secret("RT1")
