@@ -68,7 +68,7 @@ def carry_out(action: TokenAction, *, is_alone: bool = True) -> Body[Token]:
                 granted=granted,
             )
         case FetchAppToken() | RefreshToken():
-            return (yield from _renew(action, is_alone=is_alone))
+            return (yield from _renew(action, is_alone=is_alone, is_ahead=False))
         case ExchangeCode():
             return (yield from _exchange(action))
         case LogOut():
@@ -107,7 +107,7 @@ def login_required(action: AskLogin) -> LoginRequired:
     )
 
 
-def _renew(action: FetchAppToken | RefreshToken, *, is_alone: bool, is_ahead: bool = False) -> Body[Token]:
+def _renew(action: FetchAppToken | RefreshToken, *, is_alone: bool, is_ahead: bool) -> Body[Token]:
     """Look at the store itself, and only if nobody else has renewed meanwhile, ask Kick.
 
     Look again where somebody changes the token under our hands: who came first has the living one.

@@ -75,6 +75,19 @@ def test_the_first_call_fetches_an_app_token_and_saves_it() -> None:
     assert [save.version for save in world.saves] == [""]
 
 
+def test_a_renewal_asks_for_no_more_than_it_needs() -> None:
+    world = World()
+    world.run(token_for(APP_SLOT))
+    began = ["LoadToken", "Now", "LoadToken", "Now"]
+    asked = ["LoadPace", "Now", "Send", "Now"]
+    assert _kinds(world) == [*began, "LoadApp", "LoadToken", "Now", "Now", *asked, "SaveToken"]
+    world = World()
+    world.log_in()
+    world.now += 7200
+    world.run(token_for(USER_SLOT))
+    assert _kinds(world) == [*began, "LoadApp", "LoadToken", "Now", "SaveToken", *asked, "SaveToken"]
+
+
 def test_the_second_call_uses_it_and_sends_nothing() -> None:
     world = World()
     first = world.run(token_for(APP_SLOT))
@@ -488,6 +501,7 @@ def test_a_winner_who_died_is_waited_for_no_longer_than_a_request_may_take() -> 
     world.before_save = won_by_another
     assert _access(world.run(token_for(USER_SLOT))) == "AT1"
     assert TOKEN_TIMEOUT <= sum(world.slept) <= TOKEN_TIMEOUT + 1
+    assert set(world.slept) == {0.25}
 
 
 @pytest.mark.parametrize("is_alone", [True, False])
