@@ -191,9 +191,9 @@ class CallbackPortInUse(LoginError):
 
 
 class StoreError(KickError):
-    """Something about stored tokens. `path` names the file; it was not overwritten."""
+    """Something about stored tokens. `path` names the file, if it is one; it was not overwritten."""
 
-    def __init__(self, message: str, *, path: str) -> None:
+    def __init__(self, message: str, *, path: str = "") -> None:
         super().__init__(message)
         self.path = path
 

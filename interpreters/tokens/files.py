@@ -6,6 +6,7 @@ import io
 import os
 import re
 import stat
+import threading
 import time
 import warnings
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -80,11 +81,11 @@ class FileStore:
 
     async def save(self, slot: Slot, token: Token, version: str) -> Saved | Superseded:
         """Replace the file, if it still has `version`. A crash at any moment leaves the old one or the new one."""
-        return await _in_thread(lambda: _save(self.path(slot), slot, token, version))
+        return await _in_thread(lambda: _alone(self.path(slot), lambda path: _save(path, slot, token, version)))
 
     async def drop(self, slot: Slot) -> None:
         """Delete the file of `slot`."""
-        await _in_thread(lambda: _drop(self.path(slot), slot))
+        await _in_thread(lambda: _alone(self.path(slot), lambda path: _drop(path, slot)))
 
     @asynccontextmanager
     async def hold(self, slot: Slot) -> AsyncGenerator[bool]:
@@ -123,6 +124,18 @@ def _plain(account: str) -> str:
     plain = "".join(chr(octet) if chr(octet) in letters else f"%{octet:02x}" for octet in octets)
     # No other name has a "~", so one that was cut cannot be taken for it.
     return plain if len(plain) <= LONGEST_PLAIN else f"{plain[:60]}~{hashlib.sha256(octets).hexdigest()[:32]}"
+
+
+_steps: Final[dict[Path, threading.Lock]] = {}
+"""To compare and to replace is one step among the threads of this process; among processes it is by `hold`."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_steps.clear)
+
+
+def _alone(path: Path, work: Callable[[Path], T]) -> T:
+    with _steps.setdefault(path, threading.Lock()):
+        return work(path)
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -88,13 +88,17 @@ async def test_a_gate_has_as_many_ways_as_names() -> None:
 
 async def test_waiting_at_a_gate_can_be_cancelled_and_errors_open_it() -> None:
     gate = Gate()
-    with pytest.raises(ZeroDivisionError):
+
+    async def broken() -> None:
         async with gate.hold("name"):
             with anyio.move_on_after(0.01) as waiting:
                 async with gate.hold("name"):
                     raise AssertionError("two hold it")
             assert waiting.cancelled_caught
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await broken()
     with anyio.fail_after(1):
         async with gate.hold("name"):
             pass

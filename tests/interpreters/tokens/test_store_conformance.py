@@ -1,245 +1,182 @@
-"""What every token store promises. The same checks run against each store, and against the memory before it."""
+"""What every token store promises: kept by ours, and missed where a store breaks it."""
 
-import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import anyio
 import pytest
+from hypothesis import given
+from msgspec.structs import replace
 
 from interpreters.tokens import TokenStore
 from interpreters.tokens.files import FileStore
 from interpreters.tokens.memory import MemoryStore
 from interpreters.tokens.remembered import RememberedTokens
-from kickcore.errors import ForeignTokenFile
-from kickcore.oauth.tokens import NotSaved, Saved, Slot, Stored, Superseded, Token, TokenKind
-from kickcore.secret import Secret
+from kickcore.errors import ForeignTokenFile, StoreError
+from kickcore.oauth.tokens import NotSaved, Saved, Slot, Stored, Superseded, Token
+from kickcore.testing import CHECKS, BrokenPromise, Check, Script, Subject, conforms, follow, promise, scripts
 
-ISSUER = "https://id.kick.com"
-USER = Slot(ISSUER, "CID", TokenKind.USER)
-SOON = float(int(time.time())) + 7200
-FULL = Token(Secret("AT"), SOON + 0.5, SOON - 7200, Secret("RT"), ("user:read", "chat:write"))
+from .broken_stores import BROKEN, TOKEN, USER, NoVersion, Open, Picky, Rows, Table
 
-
-class Tokens(Protocol):
-    """A store, or the memory before one: the same four methods."""
-
-    async def load(self, slot: Slot) -> Stored | None: ...
-
-    async def save(self, slot: Slot, token: Token, version: str) -> Saved | Superseded | NotSaved: ...
-
-    async def drop(self, slot: Slot) -> None: ...
-
-    def hold(self, slot: Slot) -> AbstractAsyncContextManager[None]: ...
+NAMED = {check.__name__: check for check in CHECKS}
 
 
-@dataclass
-class Subject:
-    """A store, and a way to make a second one that sees the same tokens, as another process would."""
-
-    store: Tokens
-    again: Callable[[], Tokens]
+def remembered(subject: Subject) -> Subject:
+    """The memory before a store, as a store."""
+    return Subject(RememberedTokens(subject.store), lambda: RememberedTokens(subject.again()))  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=["memory", "files", "remembered memory", "remembered files"])
-def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
+def subject_of(kind: str, folder: Path) -> Subject:
     memory = MemoryStore()
-    inner: dict[str, Callable[[], TokenStore]] = {"memory": lambda: memory, "files": lambda: FileStore(tmp_path)}
-    again: Callable[[], Tokens] = inner[request.param.removeprefix("remembered ")]
-    if request.param.startswith("remembered"):
-        bare = again
-
-        def again() -> Tokens:
-            return RememberedTokens(bare())
-
-    return Subject(again(), again)
+    stores: dict[str, Callable[[], TokenStore]] = {"memory": lambda: memory, "files": lambda: FileStore(folder)}
+    make = stores[kind.removeprefix("remembered ")]
+    bare = Subject(make(), make)
+    return remembered(bare) if kind.startswith("remembered") else bare
 
 
-def token(number: int) -> Token:
-    return Token(Secret(f"AT{number}"), SOON, SOON - 7200, Secret(f"RT{number}"))
+OF_STORES_ALONE = {"a_load_sees_what_others_have_done", "whatever_is_done_comes_out_as_in_a_dictionary"}
+"""What memory does not promise: it is there so that not every load looks at the store."""
 
 
-async def saved(store: Tokens, slot: Slot, token: Token, version: str = "") -> str:
-    outcome = await store.save(slot, token, version)
-    assert isinstance(outcome, Saved)
-    return outcome.version
+def cases() -> list[Any]:
+    kinds = ["memory", "files", "remembered memory", "remembered files"]
+    return [
+        pytest.param(kind, check, id=f"{kind}-{name}")
+        for kind in kinds
+        for name, check in NAMED.items()
+        if not (kind.startswith("remembered") and name in OF_STORES_ALONE)
+    ]
 
 
-async def test_nothing_is_stored_at_first(subject: Subject) -> None:
-    assert await subject.store.load(USER) is None
+@pytest.mark.parametrize(("kind", "check"), cases())
+async def test_our_stores_keep_every_promise(kind: str, check: Check, tmp_path: Path) -> None:
+    await check(subject_of(kind, tmp_path))
 
 
-async def test_what_was_saved_is_loaded_whole(subject: Subject) -> None:
-    version = await saved(subject.store, USER, FULL)
-    assert await subject.store.load(USER) == Stored(FULL, version)
-    assert await subject.again().load(USER) == Stored(FULL, version)
+@given(script=scripts())
+async def test_memory_that_is_new_for_each_operation_comes_out_as_a_dictionary(script: Script) -> None:
+    store = MemoryStore()
 
+    class Anew:
+        """As if each operation were the first of a process."""
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        Token(None, 5.0, 5.0, Secret("RT")),
-        Token(Secret("AT"), SOON + 0.25, 0.0),
-        Token(Secret("AT"), SOON, 7.0, None, ()),
-        Token(Secret("!~" * 4096), 10.0, 7.0, Secret("-" * 8192), ("a", "b:c")),
-    ],
-    ids=["refresh token only", "app token", "no scope granted", "long"],
-)
-async def test_every_shape_of_token_survives(subject: Subject, token: Token) -> None:
-    _ = await saved(subject.store, USER, token)
-    stored = await subject.again().load(USER)
-    assert stored is not None
-    assert stored.token == token
+        def __getattr__(self, name: str) -> Any:
+            return getattr(RememberedTokens(store), name)
 
-
-async def test_a_save_replaces_what_has_the_version_it_names(subject: Subject) -> None:
-    first = await saved(subject.store, USER, token(1))
-    second = await saved(subject.store, USER, token(2), first)
-    assert second != first
-    assert await subject.again().load(USER) == Stored(token(2), second)
-
-
-async def test_a_version_is_never_that_of_nothing(subject: Subject) -> None:
-    assert await saved(subject.store, USER, token(1)) != ""
-
-
-async def test_a_save_that_names_nothing_does_not_replace_something(subject: Subject) -> None:
-    version = await saved(subject.store, USER, token(1))
-    assert await subject.store.save(USER, token(2), "") == Superseded(Stored(token(1), version))
-    assert await subject.again().load(USER) == Stored(token(1), version)
-
-
-async def test_a_save_with_a_version_of_before_does_not_replace_what_came_after(subject: Subject) -> None:
-    first = await saved(subject.store, USER, token(1))
-    second = await saved(subject.store, USER, token(2), first)
-    assert await subject.store.save(USER, token(3), first) == Superseded(Stored(token(2), second))
-    assert await subject.again().load(USER) == Stored(token(2), second)
-
-
-async def test_a_save_over_what_was_dropped_meanwhile_brings_nothing_back(subject: Subject) -> None:
-    version = await saved(subject.store, USER, token(1))
-    await subject.again().drop(USER)
-    assert await subject.store.save(USER, token(2), version) == Superseded(None)
-    assert await subject.again().load(USER) is None
-
-
-async def test_a_save_that_another_process_overtook_is_reported(subject: Subject) -> None:
-    version = await saved(subject.store, USER, token(1))
-    theirs = subject.again()
-    assert await theirs.load(USER) is not None
-    their_version = await saved(theirs, USER, token(2), version)
-    assert await subject.store.save(USER, token(3), version) == Superseded(Stored(token(2), their_version))
-    assert await subject.again().load(USER) == Stored(token(2), their_version)
-
-
-async def test_dropping_forgets_and_dropping_nothing_is_fine(subject: Subject) -> None:
-    _ = await saved(subject.store, USER, token(1))
-    await subject.store.drop(USER)
-    assert await subject.again().load(USER) is None
-    await subject.store.drop(USER)
-    _ = await saved(subject.again(), USER, token(2))
-
-
-ALL_SLOTS = [
-    USER,
-    Slot(ISSUER, "CID", TokenKind.APP),
-    Slot(ISSUER, "CID", TokenKind.USER, "alice"),
-    Slot(ISSUER, "CID", TokenKind.USER, "Alice"),
-    Slot(ISSUER, "CID", TokenKind.USER, "alice.lock"),
-    Slot(ISSUER, "CID", TokenKind.USER, "al/ice"),
-    Slot(ISSUER, "CID", TokenKind.USER, "app"),
-]
-
-
-async def test_kinds_and_accounts_are_never_mixed(subject: Subject) -> None:
-    for number, slot in enumerate(ALL_SLOTS):
-        assert await subject.store.load(slot) is None
-        _ = await saved(subject.store, slot, token(number))
-    for number, slot in enumerate(ALL_SLOTS):
-        stored = await subject.again().load(slot)
-        assert stored is not None
-        assert stored.token == token(number)
-    await subject.store.drop(ALL_SLOTS[0])
-    for slot in ALL_SLOTS[1:]:
-        assert await subject.again().load(slot) is not None
+    await follow(script, [Anew()], [replace(USER, account=name) for name in ("a", "b")])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(
     "other",
-    [Slot("http://127.0.0.1:8000", "CID", TokenKind.USER), Slot(ISSUER, "CID2", TokenKind.USER)],
+    [replace(USER, issuer="http://127.0.0.1:8000"), replace(USER, client_id="CID2")],
     ids=["issuer", "client id"],
 )
-async def test_the_token_of_another_app_or_host_is_never_given(tmp_path: Path, other: Slot) -> None:
-    memory, files = MemoryStore(), FileStore(tmp_path)
-    for store in (memory, files):
-        _ = await saved(store, USER, token(1))
-    assert await memory.load(other) is None
+async def test_a_folder_of_another_app_or_host_is_refused(tmp_path: Path, other: Slot) -> None:
+    store = FileStore(tmp_path)
+    saved = await store.save(USER, TOKEN, "")
+    assert isinstance(saved, Saved)
     with pytest.raises(ForeignTokenFile):
-        _ = await files.load(other)
-    for store in (memory, files):
-        stored = await store.load(USER)
-        assert stored is not None
-        assert stored.token == token(1)
+        _ = await store.load(other)
+    assert await store.load(USER) == Stored(TOKEN, saved.version)
 
 
-async def test_one_at_a_time_holds_a_slot(subject: Subject) -> None:
-    holders = 0
-    most = 0
+async def test_a_subject_can_be_opened_and_closed() -> None:
+    opened: list[str] = []
 
-    async def hold(store: Tokens) -> None:
-        nonlocal holders, most
-        for _ in range(3):
-            async with store.hold(USER):
-                holders += 1
-                most = max(most, holders)
-                await anyio.sleep(0.001)
-                holders -= 1
+    @asynccontextmanager
+    async def make() -> AsyncGenerator[Subject]:
+        opened.append("opened")
+        rows = Rows(Table())
+        yield Subject(rows, lambda: Rows(rows.table))
+        opened.append("closed")
 
-    async with anyio.create_task_group() as tasks:
-        for store in (subject.store, subject.again(), subject.again()):
-            tasks.start_soon(hold, store)
-    assert most == 1
+    await conforms(make)
+    assert opened == ["opened", "closed"] * len(CHECKS)
 
 
-async def test_holding_one_slot_does_not_hold_another(subject: Subject) -> None:
-    first, second, third = ALL_SLOTS[:3]
-    with anyio.fail_after(1):
-        async with subject.store.hold(first), subject.again().hold(second), subject.again().hold(third):
-            _ = await saved(subject.store, first, token(1))
+# --- Stores of others
 
 
-async def test_an_error_or_a_cancellation_lets_go_of_a_slot(subject: Subject) -> None:
-    with pytest.raises(ZeroDivisionError):
-        async with subject.store.hold(USER):
-            raise ZeroDivisionError
-    with anyio.CancelScope() as scope:
-        async with subject.store.hold(USER):
-            scope.cancel()
-            await anyio.sleep_forever()
-    with anyio.fail_after(1):
-        async with subject.again().hold(USER):
-            pass
+def subject_for(make: Callable[[Table], Rows], patience: float = 5.0) -> Subject:
+    table = Table()
+    return Subject(make(table), lambda: make(table), patience)
 
 
-async def test_waiting_to_hold_a_slot_can_be_cancelled(subject: Subject) -> None:
-    held, release = anyio.Event(), anyio.Event()
+@pytest.mark.parametrize("make", [Rows, Open])
+async def test_a_good_store_keeps_every_promise(make: Callable[[Table], Rows]) -> None:
+    await conforms(lambda: subject_for(make))
 
-    async def holder() -> None:
-        async with subject.store.hold(USER):
-            held.set()
-            await release.wait()
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(holder)
-        await held.wait()
-        with anyio.move_on_after(0.01) as waiting:
-            async with subject.again().hold(USER):
-                raise AssertionError("two hold it")
-        assert waiting.cancelled_caught
-        release.set()
-    with anyio.fail_after(1):
-        async with subject.again().hold(USER):
-            pass
+def test_for_every_promise_there_is_a_store_that_breaks_it() -> None:
+    assert list(BROKEN) == list(NAMED)
+
+
+@pytest.mark.parametrize(("name", "make"), [(name, make) for name, makes in BROKEN.items() for make in makes])
+async def test_a_store_that_breaks_a_promise_is_found(name: str, make: Callable[[Table], Rows]) -> None:
+    with pytest.raises((BrokenPromise, KeyError)):
+        await NAMED[name](subject_for(make, patience=0.2))
+
+
+async def test_each_broken_promise_is_named_with_what_happened() -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        await conforms(lambda: subject_for(Picky))
+    assert str(caught.value).startswith(f"3 of {len(CHECKS)} promises of a token store are broken")
+    assert [str(error).partition(": Slot")[0] for error in caught.value.exceptions] == [
+        "apps_and_hosts_are_kept_apart: KeyError",
+        "dropping_forgets_and_dropping_nothing_is_fine: KeyError",
+        "whatever_is_done_comes_out_as_in_a_dictionary: KeyError",
+    ]
+    assert all(isinstance(error.__cause__, KeyError) for error in caught.value.exceptions)
+
+
+async def test_a_script_that_fails_is_shown_and_short() -> None:
+    with pytest.raises(BrokenPromise) as caught:
+        await NAMED["whatever_is_done_comes_out_as_in_a_dictionary"](subject_for(NoVersion))
+    assert str(caught.value).startswith("Save(holder=0, slot=0, token=")
+    assert caught.value.__notes__ == [
+        "Failing test case: try_all(\n    script=tuple([Save(0, 0, numbered(1))]),\n)",
+    ]
+
+
+class Mute(Rows):
+    async def load(self, slot: Slot) -> Stored | None:
+        await anyio.sleep_forever()
+        return None
+
+
+async def test_a_store_that_never_answers_is_not_waited_for() -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        await conforms(lambda: subject_for(Mute, patience=0.01))
+    texts = [str(error) for error in caught.value.exceptions]
+    assert "nothing_is_stored_at_first: it took more than 0.01 seconds" in texts
+
+
+async def test_a_script_to_which_a_store_does_not_answer_is_not_tried_again_and_again() -> None:
+    with pytest.raises(BrokenPromise, match="a store does not answer"):
+        await NAMED["whatever_is_done_comes_out_as_in_a_dictionary"](subject_for(Mute, patience=1.0))
+
+
+async def test_what_goes_wrong_side_by_side_and_is_no_broken_promise_is_raised_as_it_is() -> None:
+    class Failing(Rows):
+        async def save(self, slot: Slot, token: Token, version: str) -> Saved | Superseded | NotSaved:
+            raise StoreError("no", path="")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await NAMED["hundreds_of_accounts_are_kept_apart"](subject_for(Failing))
+    assert all(isinstance(error, StoreError) for error in caught.value.exceptions)
+
+
+def test_a_check_is_a_function_with_a_name_and_a_promise() -> None:
+    assert len(NAMED) == len(CHECKS)
+    assert all(check.__doc__ for check in CHECKS)
+
+
+async def test_a_check_of_ones_own_is_made_like_ours() -> None:
+    @promise
+    async def it_has_rows(subject: Subject) -> None:
+        assert isinstance(subject.store, Rows)
+
+    assert it_has_rows.__name__ == "it_has_rows"
+    await it_has_rows(subject_for(Rows))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import PAYLOADS, json_values, statuses
+from strategies import PAYLOADS
 from worlds import APP, APP_SLOT, NO_REPEATS, NOW, Kick, World, json_response, user_world
 
 from kickcore import Secret
@@ -32,6 +32,7 @@ from kickcore.errors import (
 )
 from kickcore.http import API_LIMIT, API_TIMEOUT, Request, Response, Sent, Unreachable
 from kickcore.oauth.tokens import App
+from kickcore.testing import json_values, statuses
 
 GET = "GET /public/v1/users"
 ME = {"data": [{"user_id": 5, "name": "me"}], "message": "OK"}
@@ -188,7 +189,7 @@ def test_where_nothing_is_expected_nothing_is_read(body: bytes) -> None:
     assert read_data(Response(204, (), body), type(None), GET) is None
 
 
-@given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
+@given(st.binary() | json_values().map(lambda value: json.dumps(value).encode()))
 def test_no_body_raises_anything_else(body: bytes) -> None:
     try:
         users = read_data(Response(200, (), body), list[User], GET)
@@ -197,7 +198,7 @@ def test_no_body_raises_anything_else(body: bytes) -> None:
     assert isinstance(users, list)
 
 
-@given(json_values)
+@given(json_values())
 def test_no_data_raises_anything_else(data: Any) -> None:
     for answer in (User, Channel, list[Channel]):
         try:
@@ -403,9 +404,9 @@ def test_control_characters_of_the_server_do_not_reach_the_terminal() -> None:
 
 
 @given(
-    statuses.filter(lambda status: not 200 <= status < 300),
+    statuses().filter(lambda status: not 200 <= status < 300),
     st.binary()
-    | st.dictionaries(st.sampled_from(["message", "data", "error", "reference"]), json_values).map(
+    | st.dictionaries(st.sampled_from(["message", "data", "error", "reference"]), json_values()).map(
         lambda members: json.dumps(members).encode()
     ),
     st.none() | st.text(min_size=1).map(Secret),

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import PAYLOADS, json_values
+from strategies import PAYLOADS
 from worlds import World, json_response, user_world
 
 from kickcore.api.call import APP, Call, call, call_page
@@ -30,6 +30,7 @@ from kickcore.errors import BadResponse, HTTPError
 from kickcore.http import Response
 from kickcore.notices import DriftNoticed
 from kickcore.policy import Drift, Policy
+from kickcore.testing import json_values
 
 GET = "GET /public/v1/channels"
 TELL, REFUSE = Policy(drift=Drift.TELL), Policy(drift=Drift.REFUSE)
@@ -159,7 +160,7 @@ def test_what_cannot_be_read_has_no_news(body: bytes) -> None:
     assert drift_in(body, list[Outer], GET) == []
 
 
-@given(json_values, st.sampled_from([list[Outer], Outer, list[Channel], Channel, User, list[User] | None]))
+@given(json_values(), st.sampled_from([list[Outer], Outer, list[Channel], Channel, User, list[User] | None]))
 def test_no_body_breaks_it(data: Any, answer: Any) -> None:
     for body in (data, {"data": data}, {"data": [data]}, {"data": [{"stream": data, "one": data, "colour": data}]}):
         for notice in drift_in(json.dumps(body).encode(), answer, GET):

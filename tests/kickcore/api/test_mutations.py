@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from contract import ANSWERED, Row, answering, carried_out, listed, sample
-from strategies import NOW
 from worlds import json_response
 
 from kickcore.api.call import error_for
@@ -16,6 +15,7 @@ from kickcore.oauth.grants import read_grant
 from kickcore.oauth.tokens import Token
 from kickcore.policy import Drift, Policy
 from kickcore.secret import Secret
+from kickcore.testing import NOW
 
 # With drift, which looks at every answer before it is read.
 TELL = Policy(drift=Drift.TELL)

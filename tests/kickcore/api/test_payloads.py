@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from contract import ANSWERED, ROWS, Row, answering, carried_out, full_world, listed, sample
-from strategies import NOW
 from worlds import json_response
 
 from kickcore.api.ads import AdsCode
@@ -35,6 +34,7 @@ from kickcore.oauth.grants import read_grant
 from kickcore.oauth.tokens import Token
 from kickcore.policy import Drift, Policy
 from kickcore.secret import Secret
+from kickcore.testing import NOW
 
 TELL, REFUSE = Policy(drift=Drift.TELL), Policy(drift=Drift.REFUSE)
 BEFORE = Token(Secret("AT0"), NOW, NOW - 7200, Secret("RT0"), ("user:read",))
@@ -113,7 +113,8 @@ def test_a_grant_is_read(name: str, more: dict[str, Any]) -> None:
     grant = read_grant(json_response(body | more), NOW, before)
     assert grant.problem is None
     refresh = Secret(body["refresh_token"]) if "refresh_token" in body else None
-    assert grant.token == Token(Secret(body["access_token"]), NOW + life, NOW, refresh, scope)
+    ages = (before.granted_at if before else NOW, NOW) if refresh else (None, None)
+    assert grant.token == Token(Secret(body["access_token"]), NOW + life, NOW, refresh, scope, *ages)
 
 
 def test_every_response_is_used() -> None:

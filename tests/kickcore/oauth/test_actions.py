@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from strategies import NOW, few_secrets, instants, needs, scope_tuples, slots, tokens
 from worlds import APP_SLOT, USER_SLOT
 
 from kickcore import Scope
@@ -23,11 +22,12 @@ from kickcore.oauth.actions import (
 from kickcore.oauth.scopes import Needs, any_of, missing_scopes
 from kickcore.oauth.tokens import Attempt, Outcome, Slot, Token, TokenKind
 from kickcore.secret import Secret
+from kickcore.testing import NOW, few_secrets, instants, needs, scope_tuples, slots, tokens
 
-attempts = st.none() | st.builds(Attempt, instants, st.sampled_from(Outcome))
+attempts = st.none() | st.builds(Attempt, instants(), st.sampled_from(Outcome))
 held_tokens = st.none() | st.builds(lambda token, attempt: replace(token, attempt=attempt), tokens(), attempts)
-refusals = st.none() | few_secrets
-clocks = instants | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([NOW, NOW + 7200.0])
+refusals = st.none() | few_secrets()
+clocks = instants() | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([NOW, NOW + 7200.0])
 
 CHAT = any_of(Scope.CHAT_WRITE)
 
@@ -36,7 +36,7 @@ def _token(access: str | None = "AT", refresh: str | None = "RT", scope: tuple[s
     return Token(Secret(access) if access else None, NOW + 7200, NOW, Secret(refresh) if refresh else None, scope)
 
 
-@given(slots, held_tokens, clocks, needs, refusals)
+@given(slots(), held_tokens, clocks, needs(), refusals)
 def test_every_situation_has_an_action_and_always_the_same(
     slot: Slot, held: Token | None, now: float, wanted: Needs, refused: Secret | None
 ) -> None:
@@ -46,7 +46,7 @@ def test_every_situation_has_an_action_and_always_the_same(
     assert getattr(action, "slot", slot) == slot
 
 
-@given(slots, held_tokens, clocks, needs, refusals)
+@given(slots(), held_tokens, clocks, needs(), refusals)
 def test_a_token_that_is_used_is_the_one_held_and_alive(
     slot: Slot, held: Token | None, now: float, wanted: Needs, refused: Secret | None
 ) -> None:
@@ -57,7 +57,7 @@ def test_a_token_that_is_used_is_the_one_held_and_alive(
         assert action.token.access_token != refused or action.token.was_tried(now, Outcome.REPLACED)
 
 
-@given(slots, held_tokens, clocks, needs, refusals)
+@given(slots(), held_tokens, clocks, needs(), refusals)
 def test_a_token_that_is_overdue_is_used_only_where_nothing_can_renew_it_or_somebody_just_tried(
     slot: Slot, held: Token | None, now: float, wanted: Needs, refused: Secret | None
 ) -> None:
@@ -70,7 +70,7 @@ def test_a_token_that_is_overdue_is_used_only_where_nothing_can_renew_it_or_some
         )
 
 
-@given(slots, held_tokens, clocks, needs, refusals)
+@given(slots(), held_tokens, clocks, needs(), refusals)
 def test_a_token_is_renewed_ahead_exactly_while_it_is_due_alive_and_not_overdue(
     slot: Slot, held: Token | None, now: float, wanted: Needs, refused: Secret | None
 ) -> None:
@@ -84,7 +84,7 @@ def test_a_token_is_renewed_ahead_exactly_while_it_is_due_alive_and_not_overdue(
         assert action.ahead is None or isinstance(action.ahead, FetchAppToken | RefreshToken)
 
 
-@given(slots, held_tokens, clocks, needs, refusals)
+@given(slots(), held_tokens, clocks, needs(), refusals)
 def test_a_grant_that_kick_has_ended_is_never_tried_again(
     slot: Slot, held: Token | None, now: float, wanted: Needs, refused: Secret | None
 ) -> None:
@@ -95,7 +95,7 @@ def test_a_grant_that_kick_has_ended_is_never_tried_again(
         assert not isinstance(action, AskLogin) or action.has_ended
 
 
-@given(slots, held_tokens, clocks, needs, refusals)
+@given(slots(), held_tokens, clocks, needs(), refusals)
 def test_a_good_token_is_used_and_nothing_else_is_done(
     slot: Slot, held: Token | None, now: float, wanted: Needs, refused: Secret | None
 ) -> None:
@@ -106,7 +106,7 @@ def test_a_good_token_is_used_and_nothing_else_is_done(
         assert decide(slot, held, now, wanted, refused) == UseToken(held)
 
 
-@given(slots, held_tokens, clocks, needs, refusals)
+@given(slots(), held_tokens, clocks, needs(), refusals)
 def test_an_app_never_asks_a_user(
     slot: Slot, held: Token | None, now: float, wanted: Needs, refused: Secret | None
 ) -> None:
@@ -117,7 +117,7 @@ def test_an_app_never_asks_a_user(
         assert isinstance(action, UseToken | RefreshToken | AskLogin | RefuseScopes)
 
 
-@given(slots, held_tokens, clocks, needs, refusals)
+@given(slots(), held_tokens, clocks, needs(), refusals)
 def test_scopes_are_refused_exactly_when_it_is_known_that_a_group_is_missing(
     slot: Slot, held: Token | None, now: float, wanted: Needs, refused: Secret | None
 ) -> None:
@@ -129,7 +129,7 @@ def test_scopes_are_refused_exactly_when_it_is_known_that_a_group_is_missing(
         assert action == RefuseScopes(lacking, held.scope or ())
 
 
-@given(slots, held_tokens, clocks, refusals)
+@given(slots(), held_tokens, clocks, refusals)
 def test_a_refresh_is_asked_for_exactly_where_there_is_something_to_refresh_with(
     slot: Slot, held: Token | None, now: float, refused: Secret | None
 ) -> None:
@@ -143,7 +143,7 @@ def test_a_refresh_is_asked_for_exactly_where_there_is_something_to_refresh_with
         assert action.had_token is (held is not None)
 
 
-@given(slots, st.none() | few_secrets, st.none() | scope_tuples, st.floats(61, 1e6))
+@given(slots(), st.none() | few_secrets(), st.none() | scope_tuples(), st.floats(61, 1e6))
 def test_what_was_just_renewed_is_used(
     slot: Slot, refresh: Secret | None, scope: tuple[str, ...] | None, life: float
 ) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import NOW, bearer_texts, json_values, statuses, unreachables
 from worlds import APP, shown
 
 from kickcore.errors import (
@@ -36,6 +35,7 @@ from kickcore.oauth.grants import (
 )
 from kickcore.oauth.tokens import DEFAULT_LIFE, LONGEST_LIFE, App, Token
 from kickcore.secret import Secret
+from kickcore.testing import NOW, bearer_texts, json_values, statuses, unreachables
 
 TESTS = Path(__file__).parents[2]
 VECTORS: dict[str, Any] = json.loads((TESTS / "vectors" / "token_responses.json").read_text("utf-8"))
@@ -245,7 +245,9 @@ def test_without_any_refresh_token_there_is_nothing_to_save() -> None:
 
 
 @given(
-    statuses, st.binary() | json_values.map(lambda value: json.dumps(value).encode()), st.sampled_from([None, BEFORE])
+    statuses(),
+    st.binary() | json_values().map(lambda value: json.dumps(value).encode()),
+    st.sampled_from([None, BEFORE]),
 )
 def test_no_answer_raises_and_every_answer_comes_to_something(status: int, body: bytes, before: Token | None) -> None:
     grant = read_grant(Response(status, (), body), NOW, before)
@@ -255,18 +257,18 @@ def test_no_answer_raises_and_every_answer_comes_to_something(status: int, body:
         assert grant.token.access_token
 
 
-@given(unreachables, st.sampled_from([None, BEFORE]))
+@given(unreachables(), st.sampled_from([None, BEFORE]))
 def test_a_dead_wire_never_brings_a_token(answer: Unreachable, before: Token | None) -> None:
     grant = read_grant(answer, NOW, before)
     assert grant.token is None
     assert grant.problem is not None
 
 
-_odd = json_values | bearer_texts | st.integers(10**300, 10**320)
+_odd = json_values() | bearer_texts() | st.integers(10**300, 10**320)
 
 
 @given(
-    bearer_texts,
+    bearer_texts(),
     st.fixed_dictionaries(
         {},
         optional={
@@ -274,7 +276,7 @@ _odd = json_values | bearer_texts | st.integers(10**300, 10**320)
             "token_type": _odd,
             "expires_in": _odd,
             "scope": _odd,
-            "error": json_values.filter(lambda value: not isinstance(value, str) or not value),
+            "error": json_values().filter(lambda value: not isinstance(value, str) or not value),
             "id_token": _odd,
         },
     ),

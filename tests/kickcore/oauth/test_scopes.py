@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import needs, scope_tuples
 
 from kickcore import Scope
 from kickcore.errors import ConfigError
-from kickcore.oauth.scopes import Needs, any_of, checked_scopes, missing_scopes, parse_scope, scope_text
+from kickcore.oauth.scopes import NEEDS, Needs, any_of, checked_scopes, missing_scopes, parse_scope, scope_text
+from kickcore.testing import needs, scope_tuples
 
 ALL = {
     "user:read", "channel:read", "channel:write", "channel:rewards:read", "channel:rewards:write", "chat:write",
@@ -46,7 +46,7 @@ def test_a_scope_member_is_split_at_spaces_and_unknown_ones_are_kept(text: str, 
     assert parse_scope(text) == scopes
 
 
-@given(scope_tuples)
+@given(scope_tuples())
 def test_what_is_joined_is_parsed_again(scopes: tuple[str, ...]) -> None:
     assert parse_scope(" ".join(scopes)) == scopes
 
@@ -106,6 +106,68 @@ def test_an_unknown_scope_passes_if_wanted_but_a_malformed_one_does_not() -> Non
         checked_scopes(["new thing"], known_only=False)
 
 
+@pytest.mark.parametrize("letter", [chr(code) for code in range(0x80)] + ["\x80", "é", "\u2028"])
+def test_a_scope_is_of_visible_letters_but_two(letter: str) -> None:
+    allowed = "!" <= letter <= "~" and letter not in '"\\'
+    for scope in (letter, f"a{letter}", f"{letter}a"):
+        if allowed:
+            assert checked_scopes([scope], known_only=False) == (scope,)
+        else:
+            with pytest.raises(ConfigError, match="is not a scope"):
+                checked_scopes([scope], known_only=False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("ads:read a", "scopes is a list of scopes, not one text; write scopes=['ads:read', 'a']"),
+        (5, "scopes is a list of scopes, not int"),
+        (None, "scopes is a list of scopes, not NoneType"),
+        ([], "scopes is empty; name at least one, for example scopes=[Scope.CHAT_WRITE]"),
+        ([" " * 50], f"'{' ' * 40}' is not a scope (RFC 6749, section 3.3)"),
+        (["x" * 70], f"'{'x' * 60}' is not a scope of Kick's; those are {', '.join(sorted(ALL))}"),
+    ],
+    ids=repr,
+)
+def test_the_reasons_in_full(asked: Any, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        checked_scopes(asked)
+    assert str(caught.value) == said
+
+
+# From Kick's documentation of each operation.
+WHAT_A_SCOPE_ALLOWS = {
+    "user:read": "fetch_user fetch_users",
+    "channel:read": "fetch_channel fetch_channels",
+    "channel:write": "update_channel",
+    "channel:rewards:read": "fetch_channel_rewards fetch_reward_redemptions",
+    "channel:rewards:write": (
+        "fetch_channel_rewards fetch_reward_redemptions create_channel_reward update_channel_reward "
+        "delete_channel_reward accept_reward_redemptions reject_reward_redemptions"
+    ),
+    "chat:write": "send_chat_message",
+    "streamkey:read": "",
+    "events:subscribe": (
+        "fetch_events_subscriptions subscribe_to_events subscribe_to_event unsubscribe_from_events "
+        "unsubscribe_from_event"
+    ),
+    "moderation:ban": "ban_user timeout_user unban_user",
+    "moderation:chat_message:manage": "delete_chat_message",
+    "kicks:read": "fetch_kicks_leaderboard",
+    "ads:read": "fetch_ad_break_status",
+    "ads:write": "fetch_ad_break_status create_ad_break enroll_in_ads",
+}
+
+
+def test_what_each_scope_alone_allows() -> None:
+    allowed = {
+        scope: {method for method, wanted in NEEDS.items() if not missing_scopes(wanted, [scope])} for scope in ALL
+    }
+    assert allowed == {scope: set(methods.split()) for scope, methods in WHAT_A_SCOPE_ALLOWS.items()}
+    assert set(NEEDS) == {method for methods in WHAT_A_SCOPE_ALLOWS.values() for method in methods.split()}
+    assert all(scope in set(Scope) for wanted in NEEDS.values() for group in wanted for scope in group)
+
+
 def test_any_one_of_a_group_is_enough_and_every_group_counts() -> None:
     either = any_of(Scope.ADS_READ, Scope.ADS_WRITE)
     both = any_of(Scope.ADS_READ) + any_of(Scope.ADS_WRITE)
@@ -115,7 +177,7 @@ def test_any_one_of_a_group_is_enough_and_every_group_counts() -> None:
     assert missing_scopes((), []) == ()
 
 
-@given(needs, scope_tuples)
+@given(needs(), scope_tuples())
 def test_what_is_missing_is_a_group_of_which_nothing_is_granted(wanted: Needs, granted: tuple[str, ...]) -> None:
     missing = missing_scopes(wanted, granted)
     assert set(missing) <= set(wanted)

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from strategies import NOW, json_values, tokens
 
 from kickcore.errors import ConfigError
 from kickcore.oauth.tokens import (
@@ -26,6 +25,7 @@ from kickcore.oauth.tokens import (
     lifetime,
 )
 from kickcore.secret import Secret
+from kickcore.testing import NOW, json_values, tokens
 
 
 def _token(life: float = 7200.0) -> Token:
@@ -68,7 +68,7 @@ def test_the_life_of_a_token(said: object, seconds: float) -> None:
     assert lifetime(said) == seconds
 
 
-@given(json_values | st.integers(10**300, 10**330) | st.from_regex(r"-?\d+(\.\d+)?([eE]\d+)?", fullmatch=True))
+@given(json_values() | st.integers(10**300, 10**330) | st.from_regex(r"-?\d+(\.\d+)?([eE]\d+)?", fullmatch=True))
 def test_every_answer_gives_a_life_that_ends(said: object) -> None:
     assert 0 < lifetime(said) <= LONGEST_LIFE
 
