@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import anyio
@@ -152,7 +152,8 @@ async def _ahead(effect: RenewAhead, handle: Handler, turns: Turns, turn: Turn) 
     except Exception as error:  # noqa: BLE001 - nobody waits for it, and on trio it would end everything
         # Of what is not ours only the kind: its text may hold what it was given.
         told = str(error) if isinstance(error, KickError | OSError) else type(error).__name__
-        warnings.warn(f"a token could not be renewed ahead of its end: {told}", KickWarning, stacklevel=1)
+        with suppress(KickWarning):
+            warnings.warn(f"a token could not be renewed ahead of its end: {told}", KickWarning, stacklevel=1)
     finally:
         turn.is_ahead = False
 

@@ -15,7 +15,7 @@ class Flow(Generic[T]):
 
     `fetch(cursor)` gives the page at a cursor, None for the first. Ends after the last page or `at_most` items. Raises
     `BadResponse` for a cursor that comes back, and after 10,000 pages, and whatever `fetch` raises; the iteration can
-    be gone on with after that.
+    be gone on with after that. From one item of a page to the next there is no checkpoint.
     """
 
     def __init__(self, fetch: Callable[[str | None], Awaitable[Page[T]]], at_most: int | None = None) -> None:

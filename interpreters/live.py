@@ -9,8 +9,10 @@ from copy import copy
 from typing import Final, Protocol, TypeAlias, assert_never
 
 import anyio
+from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
+from interpreters.apart import to_its_end
 from interpreters.browser import Loopback
 from interpreters.pace import Pacing
 from interpreters.tokens.remembered import RememberedTokens
@@ -38,6 +40,9 @@ from kickcore.notices import Notice
 from kickcore.oauth.callback import Callback
 from kickcore.oauth.tokens import App, NotSaved, Saved, Slot, Stored, Superseded, Token
 from kickcore.policy import Pace
+
+CLOSING_PATIENCE: Final = 5.0
+"""Seconds that closing waits for other processes, to store what could not be stored before."""
 
 Browser: TypeAlias = Callable[[Consent], Awaitable[Callback]]
 """Shows the consent page and waits for what comes of it."""
@@ -221,14 +226,21 @@ class Live:
         return bool(self._closed)
 
     async def aclose(self) -> None:
-        """Store what could not be stored before, and let go of connections. Calls after it raise `ClientClosed`."""
-        if not self._closed:
-            # Renewals first: one that is under way must neither lose its connection nor its answer.
-            await self.tokens.finish_renewals()
-            self._closed.append(True)
+        """Store what could not be stored before, and let go of connections. Calls after it raise `ClientClosed`.
+
+        Comes to its end also if it is cancelled meanwhile. Connections belong to event loops: close in each.
+        """
+        await to_its_end(self._end())
+        await checkpoint()
+
+    async def _end(self) -> None:
+        with anyio.CancelScope(shield=True):
             try:
-                await self.tokens.flush()
+                if not self._closed:
+                    # Renewals first: one that is under way must neither lose its connection nor its answer.
+                    await self.tokens.finish_renewals()
+                    self._closed.append(True)
+                    await self.tokens.flush(CLOSING_PATIENCE)
+                    self.tokens.forget()
             finally:
-                self.tokens.forget()
-                with anyio.CancelScope(shield=True):
-                    await self._transport.aclose()
+                await self._transport.aclose()

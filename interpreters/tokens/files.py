@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from anyio import to_thread
 
+from interpreters.apart import to_its_end
 from interpreters.tokens.lock import file_lock
 from kickcore.errors import (
     ConfigError,
@@ -81,11 +82,11 @@ class FileStore:
 
     async def save(self, slot: Slot, token: Token, version: str) -> Saved | Superseded:
         """Replace the file, if it still has `version`. A crash at any moment leaves the old one or the new one."""
-        return await _in_thread(lambda: _alone(self.path(slot), lambda path: _save(path, slot, token, version)))
+        return await _to_its_end(lambda: _alone(self.path(slot), lambda path: _save(path, slot, token, version)))
 
     async def drop(self, slot: Slot) -> None:
         """Delete the file of `slot`."""
-        await _in_thread(lambda: _alone(self.path(slot), lambda path: _drop(path, slot)))
+        await _to_its_end(lambda: _alone(self.path(slot), lambda path: _drop(path, slot)))
 
     @asynccontextmanager
     async def hold(self, slot: Slot) -> AsyncGenerator[bool]:
@@ -131,6 +132,11 @@ _steps: Final[dict[Path, threading.Lock]] = {}
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_steps.clear)
+
+
+async def _to_its_end(work: Callable[[], T]) -> T:
+    """Whoever holds the slot must not let go of it while a thread still writes: asyncio leaves threads behind."""
+    return await to_its_end(_in_thread(work))
 
 
 def _alone(path: Path, work: Callable[[Path], T]) -> T:

@@ -32,7 +32,10 @@ class TokenTable:
 
 
 class MemoryStore:
-    """A token store that writes nothing anywhere. Several clients of one process may share it, in any threads."""
+    """A token store that writes nothing anywhere. Several clients of one process may share it, in any threads.
+
+    Loading, saving and dropping wait for nothing, so there is no checkpoint in them.
+    """
 
     def __init__(self) -> None:
         self._table = TokenTable()

@@ -231,11 +231,11 @@ class RememberedTokens:
         except StoreError as error:
             _ = _not_saved(_told(error))
 
-    async def flush(self) -> None:
-        """Try once more to store what is held in memory only."""
+    async def flush(self, patience: float | None = None) -> None:
+        """Try once more to store what is held in memory only, waiting for others `patience` seconds at most."""
         for slot in [slot for slot, held in self._held.items() if held.unsaved is not None]:
             async with self.turn(slot):
-                await self._save_in_turn(slot)
+                await self._save_in_turn(slot, patience)
 
     async def finish_renewals(self) -> None:
         """Wait until nobody of this event loop is changing a token, but not for those who come later."""

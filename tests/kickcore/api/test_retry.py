@@ -518,7 +518,8 @@ def test_a_refused_token_is_renewed_once_within_each_attempt() -> None:
     bearers: list[str] = []
 
     def api(request: Any) -> Response:
-        # Kick fails, and forgets the token on the way.
+        # Kick fails, and forgets the token on the way. What came in the place of a refused one has half a minute.
+        world.now += 31
         bearers.append(request.bearer.reveal())
         world.kick.living.discard(bearers[-1])
         return DONE if len(bearers) == 3 else Response(500)
