@@ -17,7 +17,8 @@ LINE_TOO_LONG: Final = Answer(414, BrowserPage.NOT_OURS, refused=Refused.BROKEN)
 HEADERS_TOO_LARGE: Final = Answer(431, BrowserPage.NOT_OURS, refused=Refused.BROKEN)
 
 _REQUEST_LINE: Final = re.compile(rb"[^ ]+ [^ ]+ HTTP/1\.[0-9]")
-_BARE_NEWLINE: Final = re.compile(rb"(?<!\r)\n")
+# What one may take for the end of a line, and another not (RFC 9112, sections 2.2 and 5.2). h11 lets some of it in.
+_ODD_BREAK: Final = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\r\n[ \t]")
 
 
 class Head(Struct, frozen=True):
@@ -33,15 +34,16 @@ def read_head(received: bytes) -> Head | Answer | None:
     line, ended, rest = received.partition(b"\r\n")
     if len(line) > LONGEST_LINE:
         return LINE_TOO_LONG
-    # A TLS hello or noise may never bring a line end, so its first octet decides. h11 takes lone newlines; we do not.
+    # A TLS hello or noise may never bring a line end, so its first octet decides.
     if received and not received[:1].isalpha():
         return BROKEN
     if ended and not _REQUEST_LINE.fullmatch(line):
         return BROKEN
+    # No header at all, and so no Host.
     if rest.startswith(b"\r\n"):
-        return _parsed(line + b"\r\n\r\n")
+        return BROKEN
     headers, blank, _ = rest.partition(b"\r\n\r\n")
-    if _BARE_NEWLINE.search(line) or _BARE_NEWLINE.search(headers):
+    if _ODD_BREAK.search(line) or _ODD_BREAK.search(headers):
         return BROKEN
     if len(headers) > LONGEST_HEADERS or headers.count(b"\r\n") >= MOST_HEADERS:
         return HEADERS_TOO_LARGE

@@ -31,8 +31,9 @@ class Loopback:
     async def __call__(self, consent: Consent) -> Callback:
         """How the user's visit ended.
 
-        Raises `ConfigError` for a redirect URI that does not lead here, `CallbackPortInUse` and `LoginError` before any
-        browser is opened, `LoginTimeout` after `consent.timeout` seconds, and what `show_url` raises.
+        Raises `ConfigError` for a redirect URI that does not lead here or a port that the system forbids,
+        `CallbackPortInUse` and `LoginError` before any browser is opened, `LoginTimeout` after `consent.timeout`
+        seconds, and what `show_url` raises.
         """
         uri = checked_redirect_uri(consent.redirect_uri)
         if not is_local(uri):

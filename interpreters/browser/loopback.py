@@ -2,36 +2,39 @@
 
 import errno
 import socket
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, TypeAlias
+from typing import Final
 
 import anyio
-from anyio.abc import SocketStream
-from anyio.streams.stapled import MultiListener
+from anyio.abc import SocketListener
 
-from kickcore.errors import CallbackPortInUse, LoginError
-
-Listening: TypeAlias = MultiListener[SocketStream]
+from kickcore.errors import CallbackPortInUse, ConfigError, KickError, LoginError
 
 _ADDRESSES: Final = {"127.0.0.1": ("127.0.0.1",), "::1": ("::1",), "localhost": ("127.0.0.1", "::1")}
 _ABSENT: Final = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
+BACKLOG: Final = 1024
+"""Connections that may wait to be accepted: so many silent ones do not keep the callback out."""
+
 
 @asynccontextmanager
-async def listening(host: str, port: int) -> AsyncGenerator[Sequence[Listening]]:
+async def listening(host: str, port: int) -> AsyncGenerator[Sequence[SocketListener]]:
     """Listen on `port` of the loopback addresses that `host` (127.0.0.1, ::1 or localhost) may lead a browser to.
 
     For `localhost` these are two, and whoever held the other one would be given the callback. So both must be ours, but
-    for a machine without IPv6. Raises `CallbackPortInUse`, or `LoginError` if the system forbids the port.
+    for a machine that has only one. Raises `CallbackPortInUse`, `ConfigError` if the system forbids the port, or
+    `LoginError`.
     """
-    held: list[Listening] = []
+    held: list[SocketListener] = []
+    addresses = _ADDRESSES[host]
     try:
-        for address in _ADDRESSES[host]:
+        for address in addresses:
             try:
-                held.append(await anyio.create_tcp_listener(local_host=address, local_port=port))
+                held.append(await SocketListener.from_socket(_bound(address, port)))
             except OSError as error:
-                if not (held and _is_absent(error)):
+                if error.errno not in _ABSENT or (address == addresses[-1] and not held):
                     raise _explained(error, address, port) from error
         yield held
     finally:
@@ -40,11 +43,26 @@ async def listening(host: str, port: int) -> AsyncGenerator[Sequence[Listening]]
                 await listener.aclose()
 
 
-def _is_absent(error: OSError) -> bool:
-    return isinstance(error, socket.gaierror) or error.errno in _ABSENT
+def _bound(address: str, port: int) -> socket.socket:
+    """A socket that listens on exactly this address."""
+    # Not by name resolution, which denies ::1 (or 127.0.0.1) where all other addresses are IPv4 (or IPv6).
+    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        if sys.platform == "win32":
+            # There, sharing an address is what others may do unless it is forbidden.
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            # Connections of the login before, which the system still remembers, do not matter.
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((address, port))
+        made.listen(BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
-def _explained(error: OSError, address: str, port: int) -> LoginError:
+def _explained(error: OSError, address: str, port: int) -> KickError:
     if error.errno == errno.EADDRINUSE:
         return CallbackPortInUse(
             f"port {port} of {address} is taken, so the browser was not opened: another login may be running, here or "
@@ -53,12 +71,12 @@ def _explained(error: OSError, address: str, port: int) -> LoginError:
             port=port,
         )
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return LoginError(
+        return ConfigError(
             f"the system does not let this program listen on port {port} of {address} (ports below 1024 often need "
             "special rights), so the browser was not opened: choose a higher port and enter its redirect URL in the "
             "app's settings at Kick"
         )
     return LoginError(
         f"cannot listen on port {port} of {address} ({type(error).__name__}, number {error.errno}), so the browser was "
-        "not opened: use the redirect URI http://127.0.0.1:…, or paste the address by hand"
+        f"not opened: use another redirect URI, such as http://localhost:{port}/callback, or paste the address by hand"
     )

@@ -4,10 +4,10 @@ import re
 import sys
 import webbrowser
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 import anyio
-from anyio.abc import TaskGroup
 
 from interpreters.daemon import in_daemon_thread
 
@@ -38,9 +38,12 @@ async def open_system_browser(url: str) -> bool:
 
 
 def show_on_stderr(url: str) -> None:
-    """Write one line with `url` to standard error, if the program has one."""
+    """Write one line with `url` to standard error, if the program has one that can be written to."""
     # A log would be the wrong place: the URL carries the state, and nobody might read it.
-    if sys.stderr is not None:
+    if sys.stderr is None:
+        return
+    # It may be closed, or its reader gone. A login whose browser did open must not end by that.
+    with suppress(OSError, ValueError):
         print(f"To log in to Kick, open this address in a browser on this computer: {url}", file=sys.stderr, flush=True)
 
 
@@ -55,19 +58,8 @@ class Invitation:
         self.trouble: str = ""
         """Why no browser was opened, as a name and never as a text that could hold the URL; "" if one was."""
 
-    async def send(self, tasks: TaskGroup) -> None:
-        """Open the browser; show the URL if that fails, or if nobody has come back after `PATIENCE`.
-
-        Many a browser that cannot start says that it did. Raises what showing raises.
-        """
-        _ = tasks.start_soon(self._open)
-        with anyio.move_on_after(PATIENCE):
-            await self._tried.wait()
-            if not self.trouble:
-                await anyio.sleep_forever()
-        self._show_url(self._url)
-
-    async def _open(self) -> None:
+    async def try_browser(self) -> None:
+        """Open the browser. That it cannot be opened is `trouble`, and no exception."""
         try:
             opened = await self._open_url(self._url)
         except Exception as error:  # noqa: BLE001  A browser that breaks must not end the login.
@@ -75,3 +67,14 @@ class Invitation:
         else:
             self.trouble = "" if opened else "no browser"
         self._tried.set()
+
+    async def show_in_time(self) -> None:
+        """Show the URL if the browser cannot be opened, or if nobody has come back after `PATIENCE`.
+
+        Many a browser that cannot start says that it did. Raises what showing raises.
+        """
+        with anyio.move_on_after(PATIENCE):
+            await self._tried.wait()
+            if not self.trouble:
+                await anyio.sleep_forever()
+        self._show_url(self._url)

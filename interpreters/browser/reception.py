@@ -6,10 +6,9 @@ from contextlib import suppress
 from typing import Final
 
 import anyio
-from anyio.abc import SocketStream, TaskGroup
+from anyio.abc import SocketListener, SocketStream, TaskGroup
 
 from interpreters.browser.heads import Head, read_head, written
-from interpreters.browser.loopback import Listening
 from interpreters.browser.opening import Invitation
 from kickcore.effects import Consent
 from kickcore.oauth.callback import BROKEN, Answer, Callback, answer_request
@@ -38,21 +37,28 @@ class Reception:
         # Those who may have to make room, oldest first.
         self._waiting: dict[anyio.CancelScope, None] = {}
 
-    async def hold(self, listeners: Sequence[Listening], invitation: Invitation) -> None:
+    async def hold(self, listeners: Sequence[SocketListener], invitation: Invitation) -> None:
         """Send the invitation and receive until the login has ended. Raises what showing the URL raises."""
-        async with anyio.create_task_group() as tasks:
-            for several in listeners:
-                for listener in several.listeners:
-                    tasks.start_soon(self._guarded, self._admit, listener.serve, tasks)
-            tasks.start_soon(self._guarded, invitation.send, tasks)
-            await self._guarded(self._over.wait)
-            tasks.cancel_scope.cancel()
-        failure, self._failure = self._failure, None
         try:
-            if failure is not None:
-                raise failure
+            async with anyio.create_task_group() as tasks:
+                for listener in listeners:
+                    tasks.start_soon(self._guarded, self._admit, listener.serve, tasks)
+                tasks.start_soon(self._guarded, invitation.try_browser)
+                tasks.start_soon(self._guarded, invitation.show_in_time)
+                tasks.start_soon(self._end, tasks)
+                await self._guarded(self._over.wait)
+            if self._failure is not None:
+                raise self._failure
         finally:
-            del failure  # Its traceback holds this frame.
+            # Its traceback holds this object; and so do those of cancelled tasks, which live on until the next
+            # collection, because the event loop holds them in cycles. The state of this login shall not.
+            self._failure = None
+            del self._consent
+
+    async def _end(self, tasks: TaskGroup) -> None:
+        # In a task of its own, because trio keeps the frames of whoever cancels: those around hold() know the state.
+        await self._over.wait()
+        tasks.cancel_scope.cancel()
 
     async def _guarded(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
         # An exception that left the task group would come out as a group.
@@ -81,17 +87,17 @@ class Reception:
                 self._waiting[scope] = None
                 try:
                     with suppress(*_LOST):
-                        await self._converse(stream, scope)
+                        await self._converse(stream)
                 finally:
                     self._waiting.pop(scope, None)
 
     def _make_room(self) -> None:
-        while len(self._waiting) >= MOST_CONNECTIONS:
+        if len(self._waiting) >= MOST_CONNECTIONS:
             oldest = next(iter(self._waiting))
             del self._waiting[oldest]
             oldest.cancel()
 
-    async def _converse(self, stream: SocketStream, scope: anyio.CancelScope) -> None:
+    async def _converse(self, stream: SocketStream) -> None:
         head = await _received_head(stream)
         if head is None:
             return
@@ -101,9 +107,9 @@ class Reception:
             await _see_off(stream, response)
             return
         self.outcome = answer.end
-        self._waiting.pop(scope, None)
         try:
-            # The user shall read the page even when the login is cancelled or times out at this very moment.
+            # The user shall read the page even when the login is cancelled or times out at this very moment, or when
+            # this connection is the one to make room.
             with anyio.CancelScope(shield=True):
                 await _see_off(stream, response)
         finally:

@@ -82,13 +82,16 @@ BROKEN: Final = _turned_away(400, Refused.BROKEN)
 _ONCE: Final = ("code", "state", "error", "iss")
 _CODE: Final = re.compile(r"[\x20-\x7E]{1,4096}\Z", re.ASCII)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# RFC 3986, section 2. What else stands in a URL a browser encodes, and Kick and the listener would see another one.
+_URL: Final = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+\Z", re.ASCII)
 
 
 def read_callback(query: str, state: Secret, issuer: str) -> Callback | Refused:
     """What the query of a redirect says. Only with our `state` does it say anything.
 
     The state is compared as bytes in constant time; a parameter given twice is refused; `iss`, if there, must be the
-    issuer; and an `error` beside a code wins, so that no code of doubtful origin is used.
+    issuer; and an `error` beside a code wins, so that no code of doubtful origin is used. An empty `error` is none: a
+    server may write every member that it knows.
     """
     if _BAD_ESCAPE.search(query):
         return Refused.SHAPE
@@ -107,16 +110,15 @@ def read_callback(query: str, state: Secret, issuer: str) -> Callback | Refused:
         return Refused.SHAPE
     if given["iss"] and given["iss"][0] != issuer:
         return ForeignIssuer(cleaned(given["iss"][0]))
-    if given["error"]:
+    if any(given["error"]):
         description = next((value for name, value in pairs if name == "error_description"), "")
         return Denied(cleaned(given["error"][0]), cleaned(description))
-    if not given["code"] or not _CODE.match(given["code"][0]):
-        return Refused.SHAPE
-    return Granted(Secret(given["code"][0]))
+    code = "".join(given["code"])
+    return Granted(Secret(code)) if _CODE.match(code) and not code.isspace() else Refused.SHAPE
 
 
 def _same(given: str, state: Secret) -> bool:
-    return compare_digest(given.encode("utf-8", "surrogatepass"), state.reveal().encode("utf-8", "surrogatepass"))
+    return compare_digest(given.encode("utf-8", "surrogatepass"), state.reveal().encode("utf-8"))
 
 
 def answer_request(
@@ -130,12 +132,13 @@ def answer_request(
 ) -> Answer:
     """What to do with one HTTP request on the callback address.
 
-    Names of `headers` are in lower case. In order: exactly one Host, and it is ours (a DNS name that points here is
-    not); an origin-form target; the exact path; GET; no prefetch; then `read_callback`.
+    Names of `headers` are in lower case. In order: exactly one Host and an origin-form target, of which a fragment is
+    no part; the Host is ours (a DNS name that points here is not); the exact path; GET; no prefetch; then
+    `read_callback`.
     """
     hosts = [value for name, value in headers if name == "host"]
     expected = urlsplit(redirect_uri)
-    if len(hosts) != 1 or not target.startswith("/"):
+    if len(hosts) != 1 or not target.startswith("/") or "#" in target:
         return _turned_away(400, Refused.BROKEN)
     if hosts[0].lower() not in _own_hosts(redirect_uri):
         return _turned_away(421, Refused.HOST)
@@ -144,9 +147,9 @@ def answer_request(
         return _turned_away(404, Refused.PATH)
     if method != "GET":
         return _turned_away(405, Refused.METHOD)
-    if any("prefetch" in value.lower() or "prerender" in value.lower() for name, value in headers if name in _HINTS):
+    if any(_AHEAD.search(value) for name, value in headers if name in _HINTS):
         return _turned_away(503, Refused.PREFETCH)
-    said = read_callback(query.partition("#")[0], state, issuer)
+    said = read_callback(query, state, issuer)
     match said:
         case Granted():
             return Answer(200, BrowserPage.DONE, said)
@@ -160,10 +163,12 @@ def answer_request(
 
 
 _HINTS: Final = frozenset({"sec-purpose", "purpose", "x-purpose", "x-moz"})
+_AHEAD: Final = re.compile(r"prefetch|prerender|preview", re.ASCII | re.IGNORECASE)
+"""What browsers call a visit that the user has not made, or not yet."""
 
 
 def _has_code(query: str) -> bool:
-    return any(name == "code" for name, _ in parse_qsl(query, keep_blank_values=True))
+    return any(name == "code" for name, _ in parse_qsl(query))
 
 
 def _own_hosts(redirect_uri: str) -> frozenset[str]:
@@ -184,18 +189,20 @@ def read_pasted(address: str, *, redirect_uri: str, state: Secret, issuer: str) 
     return read_callback(given.query, state, issuer)
 
 
-def _place(parts: SplitResult) -> tuple[str, str, int | None, str]:
+def _place(parts: SplitResult) -> tuple[str, str, str]:
     """What a browser leaves of an address: it drops the scheme's own port and adds the first slash."""
+    netloc = parts.netloc.lower()
+    if parts.port == {"http": 80, "https": 443}.get(parts.scheme):
+        netloc = netloc.removesuffix(f":{parts.port}")
     # A user name is kept, so that it makes a difference.
-    port = {"http": 80, "https": 443}.get(parts.scheme) if parts.port is None else parts.port
-    return parts.scheme, parts.netloc.lower().removesuffix(f":{port}"), port, parts.path or "/"
+    return parts.scheme, netloc, parts.path or "/"
 
 
 def checked_port(port: object) -> int:
     """A port that a callback can come to: 1 to 65535. Raises `ConfigError` otherwise."""
     if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
         raise ConfigError(
-            f"port is a number from 1 to 65535, not {port!r}; Kick compares it with the app's redirect URL"
+            f"port is a number from 1 to 65535, not {port!r:.60}; Kick compares it with the app's redirect URL"
         )
     return port
 
@@ -229,10 +236,9 @@ def checked_redirect_uri(redirect_uri: object) -> str:
         port = parts.port
     except ValueError:
         raise ConfigError(f"redirect_uri is not a URL: {cleaned(redirect_uri, 80)!r}") from None
-    plain = redirect_uri.isascii() and redirect_uri.isprintable() and " " not in redirect_uri
-    if not plain or parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not _URL.match(redirect_uri) or parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigError(f"redirect_uri must be an http or https URL, not {cleaned(redirect_uri, 80)!r}")
-    if parts.username is not None or parts.query or parts.fragment or "?" in redirect_uri or "#" in redirect_uri:
+    if parts.username is not None or "?" in redirect_uri or "#" in redirect_uri:
         raise ConfigError("redirect_uri must have no user info, no query and no fragment")
     if port is not None:
         _ = checked_port(port)

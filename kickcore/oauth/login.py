@@ -92,7 +92,7 @@ def authenticate(
         case Granted(code):
             token = yield from Exclusive(slot, ExchangeCode(slot, code, verifier, target, asked))
         case Denied(error, description):
-            told = f"{error}: {description}" if description else error
+            told = ": ".join(text for text in (error, description) if text) or "no reason was given"
             text = f"access was not granted ({told}); tokens held before are as they were"
             raise AuthorizationDenied(text, error=error, description=description)
         case ForeignIssuer(issuer):

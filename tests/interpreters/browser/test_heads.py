@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interpreters.browser.heads import LONGEST_HEADERS, LONGEST_LINE, MOST_HEADERS, Head, read_head, written
-from kickcore.oauth.callback import BROKEN, Answer, BrowserPage
+from kickcore.oauth.callback import BROKEN, Answer, BrowserPage, Refused
 
 LINE = b"GET /callback?code=C HTTP/1.1\r\n"
 HOST = b"Host: 127.0.0.1:3000\r\n"
@@ -14,6 +14,10 @@ HOST = b"Host: 127.0.0.1:3000\r\n"
 def test_a_head_is_its_method_target_and_headers_with_small_names() -> None:
     head = read_head(LINE + HOST + b"X-Moz:  prefetch \r\n\r\nbody")
     assert head == Head("GET", "/callback?code=C", (("host", "127.0.0.1:3000"), ("x-moz", "prefetch")))
+
+
+def test_a_method_may_be_one_letter() -> None:
+    assert read_head(b"G / HTTP/1.1\r\nHost: a\r\n\r\n") == Head("G", "/", (("host", "a"),))
 
 
 @pytest.mark.parametrize("cut", range(len(LINE + HOST) + 1))
@@ -48,6 +52,10 @@ def test_what_is_no_http_is_broken_as_soon_as_it_shows(octets: bytes) -> None:
 
 
 def test_the_limits_are_exact() -> None:
+    assert (LONGEST_LINE, LONGEST_HEADERS, MOST_HEADERS) == (8192, 16384, 100)
+    too_long, too_large = (Answer(status, BrowserPage.NOT_OURS, refused=Refused.BROKEN) for status in (414, 431))
+    assert (read_head(b"G" * 8193), read_head(LINE + b"X: a\r\n" * 101)) == (too_long, too_large)
+
     target = b"/" + b"a" * (LONGEST_LINE - len(b"GET / HTTP/1.1"))
     line = b"GET " + target + b" HTTP/1.1"
     assert isinstance(read_head(line + b"\r\n" + HOST + b"\r\n"), Head)

@@ -136,7 +136,7 @@ async def test_a_body_is_not_waited_for_and_does_not_hurt_the_answer(port: int, 
     assert [status(one) for one in said] == [405, 200]
 
 
-@pytest.mark.parametrize("half_open", [16, 100, 400])
+@pytest.mark.parametrize("half_open", [16, 50, 500])
 async def test_slow_connections_neither_bar_the_callback_nor_hold_up_the_end(
     half_open: int, port: int, consent_for: ConsentFor
 ) -> None:
@@ -168,6 +168,40 @@ async def test_the_oldest_silent_connection_makes_room(port: int, consent_for: C
             assert await rest(streams[0]) == b""
             await streams[1].send(request(port))
             assert status(await rest(streams[1])) == 200
+
+    assert await logged_in(consent_for(port), visits) == GOOD
+
+
+async def test_a_slow_connection_is_not_pushed_out_by_those_that_are_over(port: int, consent_for: ConsentFor) -> None:
+    async def visits() -> None:
+        async with await anyio.connect_tcp("127.0.0.1", port) as slow:
+            await slow.send(request(port)[:20])
+            for _ in range(2 * reception.MOST_CONNECTIONS):
+                assert status(await visit(port, request(port, "code=EVIL"))) == 400
+            await slow.send(request(port)[20:])
+            assert status(await rest(slow)) == 200
+
+    assert await logged_in(consent_for(port), visits) == GOOD
+
+
+async def test_the_winner_gets_its_page_however_many_come_after_it(port: int, consent_for: ConsentFor) -> None:
+    async def visits() -> None:
+        async with AsyncExitStack() as stack:
+            winner = await stack.enter_async_context(await anyio.connect_tcp("127.0.0.1", port))
+            await winner.send(request(port))
+            for _ in range(2 * reception.MOST_CONNECTIONS):
+                await stack.enter_async_context(await anyio.connect_tcp("127.0.0.1", port))
+            assert BrowserPage.DONE.value.encode() in await rest(winner)
+
+    assert await logged_in(consent_for(port), visits) == GOOD
+
+
+async def test_an_answer_to_head_ends_with_its_head(port: int, consent_for: ConsentFor) -> None:
+    async def visits() -> None:
+        said = await visit(port, request(port, method="HEAD"))
+        assert status(said) == 405
+        assert said.endswith(b"\r\n\r\n")
+        await visit(port, request(port))
 
     assert await logged_in(consent_for(port), visits) == GOOD
 

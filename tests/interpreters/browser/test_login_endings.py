@@ -1,15 +1,19 @@
 """How a login on this machine ends: in time or not, without a port, without a browser, cancelled."""
 
 import gc
+import os
+import signal
 import socket
+import threading
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from interpreters.browser import Loopback, opening
+from interpreters.browser import Loopback, opening, reception
 from kickcore.effects import Consent
 from kickcore.errors import CallbackPortInUse, ConfigError, LoginTimeout
 from kickcore.oauth.callback import BrowserPage
@@ -106,13 +110,53 @@ async def test_cancelling_while_the_winner_is_answered_still_shows_the_page(port
         pass
 
 
+@pytest.fixture
+def hearing_ctrl_c() -> Iterator[None]:
+    """A program that runs in the background of a shell would not hear it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hearing_ctrl_c")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("where", ["in the browser", "while it waits", "in the callback"])
+def test_ctrl_c_ends_a_login_and_frees_the_port(
+    backend: str, where: str, port: int, consent_for: ConsentFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    async def open_url(_url: str) -> bool:
+        if where == "in the browser":
+            interrupt()
+        elif where == "while it waits":
+            threading.Timer(0.02, interrupt).start()
+        else:
+            monkeypatch.setattr(reception, "answer_request", interrupt)
+            await visit(port, request(port))
+        await anyio.sleep_forever()
+        return True
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(Loopback(open_url, unseen), consent_for(port), backend=backend)
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
 @pytest.mark.parametrize(
     "uri", ["https://bot.example/callback", "https://127.0.0.1:3000/callback", "http://bot.example/callback"]
 )
 async def test_a_redirect_that_leads_elsewhere(uri: str) -> None:
     consent = Consent(Secret("https://x"), uri, Secret("STATE"), "https://id.kick.com", 5.0)
-    with pytest.raises(ConfigError, match="manual mode" if uri.startswith("https") else "use https"):
+    with pytest.raises(ConfigError) as caught:
         await Loopback(browser(anyio.lowlevel.checkpoint))(consent)
+    assert str(caught.value) == (
+        f"redirect_uri {uri} does not lead to this computer by http, so no callback can be received here: use the "
+        "manual mode (interpreters.browser.Pasted), where the user pastes the address the browser ended at"
+        if uri.startswith("https")
+        else "redirect_uri may be plain http only on 127.0.0.1, ::1 or localhost; use https"
+    )
 
 
 @pytest.mark.parametrize("bad", [0, 65536, -1])
@@ -136,6 +180,35 @@ async def test_a_browser_that_breaks_has_its_url_shown(port: int, consent_for: C
         await Loopback(open_url, shown.append)(consent_for(port, 0.1))
     assert shown == ["https://id.kick.com/oauth/authorize?state=STATE"]
     assert "STATE" not in str(caught.value)
+
+
+async def test_without_a_browser_the_url_goes_to_standard_error_and_no_log(
+    port: int, consent_for: ConsentFor, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def open_url(_url: str) -> bool:
+        return False
+
+    with pytest.raises(LoginTimeout) as caught:
+        await Loopback(open_url)(consent_for(port, 0.05))
+    assert str(caught.value).startswith(
+        f"nobody came back from the browser on port {port} (the browser could not be opened: no browser) within 0.05 "
+        "seconds; no other request came either; if Kick's page showed an error, compare"
+    )
+    assert capsys.readouterr().err.endswith("https://id.kick.com/oauth/authorize?state=STATE\n")
+    assert "STATE" not in caplog.text
+
+
+async def test_the_url_goes_to_whom_it_is_told_to(port: int, consent_for: ConsentFor) -> None:
+    opened: list[str] = []
+    shown: list[str] = []
+
+    async def open_url(url: str) -> bool:
+        opened.append(url)
+        return False
+
+    with pytest.raises(LoginTimeout):
+        await Loopback(open_url, unseen).telling(shown.append)(consent_for(port, 0.05))
+    assert shown == opened == ["https://id.kick.com/oauth/authorize?state=STATE"]
 
 
 async def test_without_a_browser_the_user_comes_by_hand(port: int, consent_for: ConsentFor) -> None:
@@ -167,6 +240,19 @@ async def test_a_browser_that_hangs_holds_up_nothing(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(by_hand)
         assert await Loopback(open_url, lambda _: shown.set())(consent_for(port)) == GOOD
+
+
+async def test_a_browser_that_hangs_to_the_end_is_not_said_to_have_failed(port: int, consent_for: ConsentFor) -> None:
+    async def open_url(_url: str) -> bool:
+        await anyio.sleep_forever()
+        return True
+
+    with pytest.raises(LoginTimeout, match=rf"^nobody came back from the browser on port {port} within 0\.05 sec"):
+        await Loopback(open_url, unseen)(consent_for(port, 0.05))
+
+
+def test_the_patience_is_as_the_documentation_has_it() -> None:
+    assert (opening.PATIENCE, reception.HEAD_SECONDS, reception.GOODBYE_SECONDS) == (10, 5, 0.25)
 
 
 async def test_what_showing_raises_comes_out_as_itself(port: int, consent_for: ConsentFor) -> None:
@@ -212,6 +298,16 @@ async def test_a_squatter_on_the_other_address_of_localhost(port: int, consent_f
         await logged_in(consent_for(port, host="localhost"), anyio.lowlevel.checkpoint)
     with socket.create_server(("127.0.0.1", port)):
         pass
+
+
+async def test_who_holds_an_address_that_no_browser_is_led_to_does_not_matter(
+    port: int, consent_for: ConsentFor
+) -> None:
+    async def visits() -> None:
+        await visit(port, request(port))
+
+    with socket.create_server(("::1", port), family=socket.AF_INET6):
+        assert await logged_in(consent_for(port), visits) == GOOD
 
 
 async def test_a_login_leaves_no_cycle_of_a_failure(port: int, consent_for: ConsentFor) -> None:

@@ -178,6 +178,23 @@ def test_only_get_is_taken(method: str) -> None:
     assert (answer.status, answer.refused) == (405, Refused.METHOD)
 
 
+def test_the_reasons_by_which_refusals_are_counted_and_the_pages_are_these() -> None:
+    assert [str(why) for why in Refused] == [
+        "wrong or missing state",
+        "malformed callback",
+        "other path",
+        "other method",
+        "other host",
+        "prefetch",
+        "no HTTP",
+    ]
+    assert [str(page) for page in BrowserPage] == [
+        "Kick sent you back. You can close this window and return to the program.",
+        "Kick did not grant access. You can close this window and return to the program.",
+        "This address only takes Kick's answer to a login that is running. Nothing was done.",
+    ]
+
+
 def test_what_is_no_http_is_answered_with_400() -> None:
     assert Answer(400, BrowserPage.NOT_OURS, refused=Refused.BROKEN) == BROKEN
 
@@ -199,7 +216,10 @@ def test_a_pasted_address_gets_the_judgement_of_a_request(case: dict[str, Any]) 
     ("address", "uri"),
     [
         ("  http://127.0.0.1:3000/callback?code=C&state=STATE\n", URI),
+        ("\u00a0http://127.0.0.1:3000/callback?code=C&state=STATE \u00a0\u2003", URI),
+        ("http://127.0.0.1:3000/call\nback?code=C&st\r\nate=STATE", URI),
         ("HTTP://127.0.0.1:3000/callback?code=C&state=STATE#x", URI),
+        ("http://127.0.0.1:3000/callback?code=C&state=STATE&iss=https://id.kick.com", URI),
         ("http://localhost:3000/callback?code=C&state=STATE", "http://LOCALHOST:3000/callback"),
         ("http://127.0.0.1/callback?code=C&state=STATE", "http://127.0.0.1:80/callback"),
         ("https://bot.example/?code=C&state=STATE", "https://bot.example"),
@@ -224,10 +244,21 @@ def test_an_address_may_look_as_browsers_show_it(address: str, uri: str) -> None
         "http://evil.example:3000/callback?code=C&state=STATE",
         "http://[bad/callback?code=C&state=STATE",
         "http://127.0.0.1:x/callback?code=C&state=STATE",
+        "http://127.0.0.1:/callback?code=C&state=STATE",
+        "http://127.0.0.1:3000:80/callback?code=C&state=STATE",
+        "http://127.0.0.1:3000:443/callback?code=C&state=STATE",
+        "//127.0.0.1:3000/callback?code=C&state=STATE",
+        "ftp://127.0.0.1:3000/callback?code=C&state=STATE",
+        '"http://127.0.0.1:3000/callback?code=C&state=STATE"',
     ],
 )
 def test_an_address_elsewhere_is_refused(address: str) -> None:
     assert isinstance(_pasted(address), Refused)
+
+
+def test_half_a_character_is_no_state() -> None:
+    assert _pasted(f"{URI}?code=C&state=STATE\ud800") == Refused.STATE
+    assert _pasted(f"{URI}?code=C\udfff&state=STATE") == Refused.SHAPE
 
 
 @given(st.text() | st.text().map(lambda some: URI + some))
@@ -253,6 +284,11 @@ def test_redirect_uris_that_may_be_used(uri: str, port: int, local: bool) -> Non
     assert checked_redirect_uri(uri) is uri
     assert redirect_port(uri) == port
     assert is_local(uri) is local
+
+
+@pytest.mark.parametrize("uri", ["http://bot.example/callback", "http://127.0.0.2/", "callback", "ftp://127.0.0.1/"])
+def test_what_does_not_lead_here_is_not_local(uri: str) -> None:
+    assert not is_local(uri)
 
 
 @pytest.mark.parametrize(
@@ -288,10 +324,71 @@ def test_redirect_uris_that_may_not(uri: str) -> None:
         checked_redirect_uri(uri)
 
 
-@pytest.mark.parametrize("port", [0, -1, 65536, True])
-def test_ports_that_no_callback_can_come_to(port: int) -> None:
-    with pytest.raises(ConfigError, match="from 1 to 65535"):
+@pytest.mark.parametrize(
+    "odd", ['"', "<", ">", "\\", "^", "`", "{", "|", "}", " ", "\t", "\x7f", "é", "%", "%zz", "%4"]
+)
+def test_a_redirect_uri_that_a_browser_would_rewrite_is_refused(odd: str) -> None:
+    for uri in (f"http://127.0.0.1:3000/{odd}x", f"https://bot.example/x{odd}"):
+        with pytest.raises(ConfigError, match="redirect_uri"):
+            checked_redirect_uri(uri)
+    assert checked_redirect_uri("https://Bot-1.example:8443/AZ%7Bx%7d/~a-b_c.d;e=f,g@h:i!$&'()*+")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://@127.0.0.1:3000/callback", "http://:@127.0.0.1:3000/callback", "http://:p@127.0.0.1:3000/callback",
+        "http://127.0.0.1:3000@evil.example/callback", "http://127.0.0.1:3000\\@evil.example/callback",
+        "http://localhost.:3000/callback", "http://[::ffff:127.0.0.1]:3000/callback", "http://[::]:3000/callback",
+        "http://127.1:3000/callback", "http://2130706433:3000/callback", "http://127.0.0.1.:3000/callback",
+        "https:///callback", "https://:443/callback", "https:callback", "//127.0.0.1:3000/callback", "data:text/html,x",
+        "javascript://127.0.0.1:3000/callback", "file://localhost/callback", "http://127.0.0.1:99999/callback",
+    ],
+)  # fmt: skip
+def test_a_redirect_uri_that_leads_who_knows_where_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError):
+        checked_redirect_uri(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("ftp://127.0.0.1/callback", "redirect_uri must be an http or https URL, not 'ftp://127.0.0.1/callback'"),
+        ("http://127.0.0.1/é", "redirect_uri must be an http or https URL, not 'http://127.0.0.1/é'"),
+        ("x:" + "y" * 500, f"redirect_uri must be an http or https URL, not 'x:{'y' * 77}…'"),
+        ("http://[bad/\x1b[2J" + "x" * 500, "redirect_uri is not a URL: 'http://[bad/ [2J" + "x" * 63 + "…'"),
+        ("https://u@bot.example/", "redirect_uri must have no user info, no query and no fragment"),
+        ("https://bot.example/?a=b", "redirect_uri must have no user info, no query and no fragment"),
+        ("https://bot.example/?", "redirect_uri must have no user info, no query and no fragment"),
+        ("https://bot.example/#a", "redirect_uri must have no user info, no query and no fragment"),
+        ("https://bot.example/#", "redirect_uri must have no user info, no query and no fragment"),
+        ("http://bot.example/", "redirect_uri may be plain http only on 127.0.0.1, ::1 or localhost; use https"),
+        ("http://[::1]:0/", "port is a number from 1 to 65535, not 0; Kick compares it with the app's redirect URL"),
+    ],
+)  # fmt: skip
+def test_a_redirect_uri_is_refused_with_a_reason(uri: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        checked_redirect_uri(uri)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("value", [None, 3000, b"http://127.0.0.1:3000/callback", ["http://127.0.0.1:3000/callback"]])
+def test_a_redirect_uri_is_a_text(value: object) -> None:
+    with pytest.raises(ConfigError, match=rf"^redirect_uri is a URL, not {type(value).__name__}$"):
+        checked_redirect_uri(value)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 2**70, True, False, "3000", 3000.0, None])
+def test_ports_that_no_callback_can_come_to(port: object) -> None:
+    with pytest.raises(ConfigError) as caught:
         checked_port(port)
+    told = f"port is a number from 1 to 65535, not {port!r}; Kick compares it with the app's redirect URL"
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize("port", [1, 80, 3000, 65535])
+def test_ports_that_a_callback_can_come_to(port: int) -> None:
+    assert checked_port(port) == port
 
 
 def test_the_default_is_the_loopback_address_as_a_literal() -> None:

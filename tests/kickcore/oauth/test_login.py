@@ -1,6 +1,7 @@
 """The browser flow, in a world that is a function."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -8,18 +9,26 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import bearer_texts, scope_tuples
 from worlds import ALL_SCOPES, APP, NOW, USER_SLOT, World, json_response, shown
 
+from interpreters.driver import run_sync
 from kickcore import Scope
-from kickcore.effects import Consent, Entropy, LoadApp
-from kickcore.errors import AuthorizationDenied, ConfigError, IssuerMismatch, NetworkError, OAuthError
+from kickcore.effects import Consent, Entropy, Exclusive, Leaf, LoadApp, LoadToken, Program
+from kickcore.errors import (
+    AuthorizationDenied,
+    ConfigError,
+    CorruptTokenFile,
+    IssuerMismatch,
+    NetworkError,
+    OAuthError,
+)
 from kickcore.http import Sent, Unreachable
 from kickcore.oauth.callback import Denied, ForeignIssuer, Granted
-from kickcore.oauth.login import Login, authenticate, authorization_url
+from kickcore.oauth.login import Login, authenticate, authorization_url, logout
 from kickcore.oauth.pkce import code_challenge
-from kickcore.oauth.tokens import App, Token
+from kickcore.oauth.tokens import App
 from kickcore.secret import Secret
+from kickcore.testing import bearer_texts, scope_tuples
 
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[2] / "vectors" / "authorize_url.json").read_text("utf-8")
@@ -40,7 +49,9 @@ def test_a_login_that_goes_well() -> None:
     world = World()
     world.kick.scope = "user:read chat:write"
     assert world.run(authenticate(TWO)) == Login(("user:read", "chat:write"))
-    assert world.token() == Token(Secret("AT1"), NOW + 7200, NOW, Secret("RT1"), ("user:read", "chat:write"))
+    token = world.token()
+    assert (token.access_token, token.refresh_token) == (Secret("AT1"), Secret("RT1"))
+    assert (token.issued_at, token.expires_at, token.scope) == (NOW, NOW + 7200, ("user:read", "chat:write"))
     (request,) = world.sent
     assert shown(request.form)["grant_type"] == "authorization_code"
 
@@ -66,7 +77,11 @@ def test_one_parameter_takes_the_blow_of_the_sign_in_page(vector: dict[str, Any]
 
 
 @given(
-    bearer_texts, bearer_texts, scope_tuples, bearer_texts, st.sampled_from(["http://127.0.0.1:1/", "https://a.b/c"])
+    bearer_texts(),
+    bearer_texts(),
+    scope_tuples(),
+    bearer_texts(),
+    st.sampled_from(["http://127.0.0.1:1/", "https://a.b/c"]),
 )
 def test_the_secret_is_never_part_of_the_address(
     client: str, secret: str, scopes: tuple[str, ...], state: str, redirect: str
@@ -143,18 +158,39 @@ def test_a_refusal_carries_kicks_words_and_leaves_tokens_as_they_were() -> None:
     world = World()
     before = world.log_in()
     world.show = lambda _: Denied("access_denied", "The user said no")
-    with pytest.raises(AuthorizationDenied, match=r"access_denied: The user said no") as caught:
+    with pytest.raises(AuthorizationDenied) as caught:
         world.run(authenticate(TWO))
     assert (caught.value.error, caught.value.description) == ("access_denied", "The user said no")
+    assert str(caught.value) == (
+        "access was not granted (access_denied: The user said no); tokens held before are as they were"
+    )
     assert world.sent == []
     assert world.token() == before
+
+
+@pytest.mark.parametrize(
+    ("denied", "told"),
+    [
+        (Denied("access_denied"), "access_denied"),
+        (Denied("", "Words without a code"), "Words without a code"),
+        (Denied(""), "no reason was given"),
+    ],
+)
+def test_a_refusal_in_fewer_words(denied: Denied, told: str) -> None:
+    world = World()
+    world.show = lambda _: denied
+    with pytest.raises(AuthorizationDenied, match=rf"^access was not granted \({told}\); tokens"):
+        world.run(authenticate(TWO))
 
 
 def test_a_redirect_of_another_issuer_is_not_used() -> None:
     world = World()
     world.show = lambda _: ForeignIssuer("https://evil.example")
-    with pytest.raises(IssuerMismatch, match=r"'https://evil\.example', not from https://id\.kick\.com"):
+    with pytest.raises(IssuerMismatch) as caught:
         world.run(authenticate(TWO))
+    assert str(caught.value) == (
+        "the redirect came from 'https://evil.example', not from https://id.kick.com; its code was not used"
+    )
     assert world.sent == []
 
 
@@ -222,6 +258,12 @@ def test_a_refresh_token_is_kept_even_if_the_rest_of_the_answer_is_useless() -> 
         ({"timeout": 0}, "timeout is"),
         ({"timeout": -1}, "timeout is"),
         ({"timeout": 1e9}, "timeout is"),
+        ({"timeout": 86400.5}, "^timeout is a number of seconds, more than 0 and at most 86400, not 86400.5$"),
+        ({"timeout": 86401}, "timeout is"),
+        ({"timeout": True}, "timeout is"),
+        ({"timeout": "300"}, "timeout is"),
+        ({"timeout": None}, "timeout is"),
+        ({"timeout": "x" * 100}, f"^timeout is a number of seconds, more than 0 and at most 86400, not '{'x' * 59}$"),
         ({"timeout": float("nan")}, "timeout is"),
     ],
     ids=repr,
@@ -232,6 +274,79 @@ def test_what_cannot_be_right_is_refused_before_anything_happens(wrong: dict[str
     with pytest.raises(ConfigError, match=said):
         world.run(authenticate(**arguments))
     assert world.log == []
+
+
+@pytest.mark.parametrize("timeout", [1e-9, 1, 300.0, 86400])
+def test_a_time_that_can_be_waited(timeout: float) -> None:
+    world = World()
+    world.run(authenticate(TWO, timeout=timeout))
+    assert _consent(world).timeout == timeout
+
+
+def test_a_login_waits_five_minutes_unless_told_otherwise() -> None:
+    world = World()
+    world.run(authenticate(TWO))
+    assert _consent(world).timeout == 300
+
+
+def test_a_token_that_cannot_be_read_is_told_before_the_user_is_asked() -> None:
+    world = World()
+
+    def broken(effect: Leaf) -> object:
+        if isinstance(effect, LoadToken):
+            assert effect == LoadToken(USER_SLOT, reread=True)
+            raise CorruptTokenFile("the file is broken", path="x", moved_to="y")
+        return world(effect)
+
+    with pytest.raises(CorruptTokenFile):
+        run_sync(authenticate(TWO), broken)
+    assert not any(isinstance(effect, Consent | Entropy) for effect in world.log)
+
+
+@pytest.mark.parametrize("program", [lambda: authenticate(TWO), logout], ids=["login", "logout"])
+def test_what_changes_the_token_waits_for_the_turn_of_its_account(program: Callable[[], Program[object]]) -> None:
+    world = World()
+    world.log_in()
+    running = program()
+    effect = next(running)
+    while not isinstance(effect, Exclusive):
+        effect = running.send(world(effect))
+    running.close()
+    assert effect.slot == effect.action.slot == USER_SLOT
+    assert world.sent == []
+
+
+def test_logging_out_revokes_and_forgets_and_tells_whether_there_was_anything() -> None:
+    world = World()
+    world.log_in()
+    assert world.run(logout()) is True
+    assert [shown(request.query)["token"] for request in world.sent] == ["RT0", "AT0"]
+    assert USER_SLOT not in world.stored
+    assert world.run(logout()) is False
+    assert len(world.sent) == 2
+    assert all(effect.reread for effect in world.log if isinstance(effect, LoadToken))
+
+
+@pytest.mark.parametrize(
+    ("redirect_uri", "sacrificed"),
+    [
+        ("http://127.0.0.1:3000/callback", True),
+        ("http://127.0.0.1/", True),
+        ("https://127.0.0.1/callback", True),
+        ("http://localhost:3000/callback", False),
+        ("http://[::1]:3000/callback", False),
+        ("https://bot.example/callback", False),
+        ("https://127.0.0.1.bot.example/callback", False),
+    ],
+)
+def test_a_parameter_is_sacrificed_for_one_host_only(redirect_uri: str, sacrificed: bool) -> None:
+    query = _query(authorization_url(APP, ("user:read",), redirect_uri, Secret("ST"), "CH"))
+    names = [name for name, _ in query]
+    assert names == [
+        "response_type", "client_id", *(["redirect"] if sacrificed else []), "redirect_uri", "scope", "state",
+        "code_challenge", "code_challenge_method",
+    ]  # fmt: skip
+    assert dict(query).get("redirect", "127.0.0.1") == "127.0.0.1"
 
 
 def test_all_scopes_can_be_asked_for() -> None:

@@ -2,6 +2,10 @@
 
 import json
 import re
+import secrets
+import string
+from base64 import urlsafe_b64decode
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +53,41 @@ def test_what_stands_behind_a_good_verifier_is_not_overlooked(end: str) -> None:
         checked_verifier(Secret("a" * 43 + end))
 
 
+UNRESERVED = string.ascii_letters + string.digits + "-._~"
+
+
+@given(
+    st.integers(0, 42),
+    st.characters(exclude_characters=UNRESERVED) | st.characters(max_codepoint=0x7F, exclude_characters=UNRESERVED),
+)
+def test_no_other_character_passes_wherever_it_stands(place: int, odd: str) -> None:
+    good = "a" * 43
+    for text in (good[:place] + odd + good[place + 1 :], good[:place] + odd + good[place:], good + odd, odd + good):
+        with pytest.raises(
+            ConfigError, match=r"^a code verifier has 43 to 128 of A-Z a-z 0-9 - \. _ ~; this one, of 4[34], does not"
+        ):
+            checked_verifier(Secret(text))
+
+
+@given(st.text(UNRESERVED, min_size=43, max_size=128))
+def test_whatever_is_in_the_grammar_passes_as_it_is(text: str) -> None:
+    verifier = Secret(text)
+    assert checked_verifier(verifier) is verifier
+    assert code_challenge(verifier) == base64url(sha256(text.encode()).digest())
+
+
+def test_ten_thousand_verifiers_are_of_the_grammar_and_all_different() -> None:
+    verifiers = {code_verifier(secrets.token_bytes(VERIFIER_SIZE)).reveal() for _ in range(10_000)}
+    assert len(verifiers) == 10_000
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", verifier) for verifier in verifiers)
+
+
+def test_more_entropy_is_used_as_long_as_it_fits() -> None:
+    assert len(code_verifier(b"x" * 96).reveal()) == 128
+    with pytest.raises(ConfigError, match="this one, of 130"):
+        code_verifier(b"x" * 97)
+
+
 @given(st.binary(min_size=VERIFIER_SIZE, max_size=96))
 def test_every_verifier_matches_the_grammar(entropy: bytes) -> None:
     verifier = code_verifier(entropy).reveal()
@@ -63,13 +102,27 @@ def test_no_entropy_is_lost_on_the_way_to_the_verifier(one: bytes, other: bytes)
 
 @pytest.mark.parametrize("size", [0, 1, 31])
 def test_too_little_entropy_is_refused(size: int) -> None:
-    with pytest.raises(ConfigError, match=f"32 octets of entropy, not {size}"):
+    with pytest.raises(ConfigError, match=f"^a code verifier needs 32 octets of entropy, not {size}$"):
         code_verifier(b"x" * size)
+
+
+@given(st.binary(max_size=40))
+def test_base64url_loses_nothing(octets: bytes) -> None:
+    text = base64url(octets)
+    assert urlsafe_b64decode(text + "=" * (-len(text) % 4)) == octets
 
 
 @pytest.mark.parametrize(
     ("octets", "text"),
-    [(b"", ""), (b"f", "Zg"), (b"fo", "Zm8"), (b"foo", "Zm9v"), (b"\xfb\xff", "-_8"), (bytes([3, 236, 255]), "A-z_")],
+    [
+        (b"", ""),
+        (b"\x5d\xb5\xd7", "XbXX"),
+        (b"f", "Zg"),
+        (b"fo", "Zm8"),
+        (b"foo", "Zm9v"),
+        (b"\xfb\xff", "-_8"),
+        (bytes([3, 236, 255]), "A-z_"),
+    ],
 )
 def test_base64url_has_its_own_alphabet_and_no_padding(octets: bytes, text: str) -> None:
     assert base64url(octets) == text
