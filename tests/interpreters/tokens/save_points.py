@@ -305,6 +305,10 @@ def outcome(coroutine: Coroutine[Any, Any, object]) -> object:
     raise AssertionError("it waits for something")
 
 
+async def _at_once(work: Coroutine[Any, Any, Any]) -> Any:
+    return await work
+
+
 async def _in_this_thread(work: Callable[..., Any], *args: Any) -> Any:
     return work(*args)
 
@@ -318,6 +322,7 @@ def at_once() -> Generator[None]:
     here = SimpleNamespace(run_sync=_in_this_thread)
     with (
         mock.patch.object(files, "to_thread", here),
+        mock.patch.object(files, "to_its_end", _at_once),
         mock.patch.object(lock, "to_thread", here),
         mock.patch.object(lock, "LOCK_TIMEOUT", 0.01),
         mock.patch.object(os, "fsync", return_value=None),
