@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+import warnings
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from itertools import product
 from pathlib import Path
 from subprocess import PIPE
@@ -17,11 +18,13 @@ import anyio
 import httpx2
 import pytest
 import trio
+from msgspec.structs import replace
 
 from kickcore import KickClient
+from kickcore.errors import GrantOld
 
 from .left import is_free
-from .stages import SETTINGS, Stage, Wire
+from .stages import SETTINGS, USER_SLOT, Stage, Wire
 
 ROOT: Final = Path(__file__).parent.parent.parent
 ANSWERS_AFTER: Final = 0.05
@@ -35,15 +38,17 @@ class Slow(Wire):
     When it answers, the lock must still be held: what others read from the file is spent.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, then: Callable[[], object] = lambda: None) -> None:
         super().__init__(stage.kick)
         self.has_spent = anyio.Event()
+        self._then = then
         self._lock = stage.folder / ".kick.user_token.json.lock"
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         answer = await super().handle_async_request(request)
         if request.url.path == "/oauth/token":
             self.has_spent.set()
+            self._then()
             await anyio.sleep(ANSWERS_AFTER)
             assert not is_free(self._lock)
         return answer
@@ -57,6 +62,12 @@ class Scene:
         SETTINGS[setting](self.stage)
         self._before = self.stage.stored()
 
+    def make_old(self) -> None:
+        """The grant is so old that one is told of it."""
+        assert self._before is not None
+        long_ago = time.time() - 27 * 86400
+        self.stage.put(USER_SLOT, replace(self._before, granted_at=long_ago, refresh_issued_at=long_ago))
+
     async def begin(self) -> "asyncio.Task[object] | None":
         """A call whose renewal has been sent by now; if it does not wait for it, the call is done."""
         client, sent = self.slow_client()
@@ -68,11 +79,12 @@ class Scene:
         await sent.wait()
         return task
 
-    def slow_client(self) -> tuple[KickClient, anyio.Event]:
-        """A client of the slow Kick, and what says that the refresh token was spent."""
-        slow = Slow(self.stage)
+    def slow_client(self, then: Callable[[], object] = lambda: None, **options: Any) -> tuple[KickClient, anyio.Event]:
+        """A client of the slow Kick, which does something when it has spent the refresh token, and says so."""
+        slow = Slow(self.stage, then)
         http = httpx2.AsyncClient(transport=slow)
-        return KickClient("sandbox-app", "sandbox-secret", http=http, store=self.stage.store), slow.has_spent
+        client = KickClient("sandbox-app", "sandbox-secret", http=http, store=self.stage.store, **options)
+        return client, slow.has_spent
 
     @property
     def waits(self) -> bool:
@@ -293,6 +305,67 @@ def test_the_end_of_trio_waits_for_a_renewal_and_for_nothing_else(
     ends_soon(run)
     assert scene.has_ended_well()
     anyio.run(scene.stage.client.fetch_user, backend="asyncio")
+
+
+# Both
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_whoever_is_interrupted_while_he_waits_holds_the_lock_until_it_is_renewed(backend: str, tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "expired")
+
+    async def main() -> None:
+        client, _ = scene.slow_client(lambda: signal.raise_signal(signal.SIGINT))
+        _ = await client.fetch_user()
+
+    def run() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            anyio.run(main, backend=backend)
+
+    ends_soon(run)
+    assert scene.has_ended_well()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_listener_may_exit(backend: str, scene: Scene) -> None:
+    """What it is told here comes after the new token is stored. On trio, no task of the system may exit by itself."""
+    scene.make_old()
+
+    async def main() -> None:
+        client, _ = scene.slow_client(on_notice=lambda _: sys.exit(3))
+        _ = await client.fetch_user()
+        await anyio.sleep(60)
+
+    def run() -> None:
+        with pytest.raises((SystemExit, trio.TrioInternalError)), warnings.catch_warnings():
+            warnings.simplefilter("ignore", GrantOld)
+            anyio.run(main, backend=backend)
+
+    ends_soon(run)
+    assert scene.has_ended_well()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "left to the event loop"])
+def test_a_generator_that_is_closed_closes_the_client_in_it(is_closed: bool, backend: str, scene: Scene) -> None:
+    clients: list[KickClient] = []
+
+    async def names() -> AsyncGenerator[str]:
+        client, _ = scene.slow_client()
+        clients.append(client)
+        async with client:
+            while True:
+                yield (await client.fetch_user()).name
+
+    async def main() -> None:
+        found = names()
+        assert await anext(found) == "streamer_123"
+        if is_closed:
+            await found.aclose()
+
+    ends_soon(lambda: anyio.run(main, backend=backend))
+    assert "closed" in repr(clients[0])
+    assert scene.has_ended_well()
 
 
 # Processes
