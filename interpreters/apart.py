@@ -51,19 +51,25 @@ _kept: set[asyncio.Task[None]] = set()
 
 def begin(work: Coroutine[Any, Any, None]) -> None:
     """Begin `work` beside the program, and do not wait for it. It must not raise. It is cancelled at the loop's end."""
-    _spawn(work, _Beside)
+    if not _spawn(work, _Beside):
+        work.close()
 
 
-def _spawn(work: Coroutine[Any, Any, None], kind: type[_Steadfast | _Beside]) -> None:
+def _spawn(work: Coroutine[Any, Any, None], kind: type[_Steadfast | _Beside]) -> bool:
+    """Make a task of it. False where trio makes none any more: when it closes generators, at its very end."""
     context = copy_context()
     if _is_in_asyncio():
         task = kind(work, loop=asyncio.get_running_loop(), context=context)
         _kept.add(task)
         task.add_done_callback(_kept.discard)
-    else:
-        import trio
+        return True
+    import trio
 
+    try:
         _ = trio.lowlevel.spawn_system_task(lambda: work, context=context)
+    except RuntimeError:
+        return False
+    return True
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
@@ -84,7 +90,9 @@ async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
             failures.append(error)
         done.set()
 
-    _spawn(carry(), _Steadfast)
+    carrying = carry()
+    if not _spawn(carrying, _Steadfast):
+        await carrying
     try:
         # What interrupts the wait goes before what came of the work.
         failures[:0] = await _interruptions(done)

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Final
@@ -243,4 +243,31 @@ async def test_what_was_begun_reaches_its_finally_if_it_is_cancelled_at_once() -
         _ = task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+    assert ended == ["work"]
+
+
+def test_at_the_very_end_of_trio_what_must_come_to_its_end_still_does_and_nothing_is_begun_beside() -> None:
+    """There, generators are closed after the last task has ended."""
+    ended: list[str] = []
+
+    async def work() -> None:
+        await anyio.sleep(0.001)
+        ended.append("work")
+
+    async def beside() -> None:
+        ended.append("beside")
+
+    async def items() -> AsyncGenerator[int]:
+        try:
+            yield 1
+        finally:
+            begin(beside())
+            await to_its_end(work())
+
+    found = items()
+
+    async def main() -> None:
+        assert await anext(found) == 1
+
+    anyio.run(main, backend="trio")
     assert ended == ["work"]

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from itertools import product
 from pathlib import Path
@@ -15,101 +14,19 @@ from subprocess import PIPE
 from typing import Any, Final, NoReturn
 
 import anyio
-import httpx2
 import pytest
 import trio
-from msgspec.structs import replace
 
 from kickcore import KickClient
-from kickcore.errors import GrantOld
 
-from .left import is_free
-from .stages import SETTINGS, USER_SLOT, Stage, Wire
+from .scenes import ANSWERS_AFTER, LONGEST_END, Scene, ends_soon
 
 ROOT: Final = Path(__file__).parent.parent.parent
-ANSWERS_AFTER: Final = 0.05
-"""Seconds between what Kick does and its answer."""
-LONGEST_END: Final = 2.0
-
-
-class Slow(Wire):
-    """A Kick that takes its time to answer a renewal, after it has spent the refresh token.
-
-    When it answers, the lock must still be held: what others read from the file is spent.
-    """
-
-    def __init__(self, stage: Stage, then: Callable[[], object] = lambda: None) -> None:
-        super().__init__(stage.kick)
-        self.has_spent = anyio.Event()
-        self._then = then
-        self._lock = stage.folder / ".kick.user_token.json.lock"
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        answer = await super().handle_async_request(request)
-        if request.url.path == "/oauth/token":
-            self.has_spent.set()
-            self._then()
-            await anyio.sleep(ANSWERS_AFTER)
-            assert not is_free(self._lock)
-        return answer
-
-
-class Scene:
-    """A program that leaves while its user token is being renewed: `setting` says whether it waits for the new one."""
-
-    def __init__(self, folder: Path, setting: str) -> None:
-        self.stage = Stage(folder / "tokens")
-        SETTINGS[setting](self.stage)
-        self._before = self.stage.stored()
-
-    def make_old(self) -> None:
-        """The grant is so old that one is told of it."""
-        assert self._before is not None
-        long_ago = time.time() - 27 * 86400
-        self.stage.put(USER_SLOT, replace(self._before, granted_at=long_ago, refresh_issued_at=long_ago))
-
-    async def begin(self) -> "asyncio.Task[object] | None":
-        """A call whose renewal has been sent by now; if it does not wait for it, the call is done."""
-        client, sent = self.slow_client()
-        if not self.waits:
-            _ = await client.fetch_user()
-            await sent.wait()
-            return None
-        task = asyncio.get_running_loop().create_task(client.fetch_user())
-        await sent.wait()
-        return task
-
-    def slow_client(self, then: Callable[[], object] = lambda: None, **options: Any) -> tuple[KickClient, anyio.Event]:
-        """A client of the slow Kick, which does something when it has spent the refresh token, and says so."""
-        slow = Slow(self.stage, then)
-        http = httpx2.AsyncClient(transport=slow)
-        client = KickClient("sandbox-app", "sandbox-secret", http=http, store=self.stage.store, **options)
-        return client, slow.has_spent
-
-    @property
-    def waits(self) -> bool:
-        """Whether the call waits for the renewal."""
-        return self._before is not None and not self._before.is_alive(time.time())
-
-    def has_ended_well(self) -> bool:
-        """Whether the refresh token was spent once, and the new one is in the file."""
-        spent = sum(held.spent_at is not None for held in self.stage.kick.world.refresh.values())
-        after = self.stage.stored()
-        assert after is not None
-        assert self._before is not None
-        return spent == 1 and self.stage.is_kept(after) and after.refresh_token != self._before.refresh_token
 
 
 @pytest.fixture(params=["expired", "due"], ids=["the call waits", "it is renewed ahead"])
 def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
     return Scene(tmp_path, request.param)
-
-
-def ends_soon(run: Callable[[], object]) -> None:
-    """It does not hang, even if it waits for the renewal."""
-    began = time.perf_counter()
-    run()
-    assert time.perf_counter() - began < LONGEST_END
 
 
 class Leaving(Exception):
@@ -326,6 +243,7 @@ def test_whoever_is_interrupted_while_he_waits_holds_the_lock_until_it_is_renewe
     assert scene.has_ended_well()
 
 
+@pytest.mark.filterwarnings("ignore::kickcore.errors.GrantOld")
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_listener_may_exit(backend: str, scene: Scene) -> None:
     """What it is told here comes after the new token is stored. On trio, no task of the system may exit by itself."""
@@ -337,8 +255,7 @@ def test_a_listener_may_exit(backend: str, scene: Scene) -> None:
         await anyio.sleep(60)
 
     def run() -> None:
-        with pytest.raises((SystemExit, trio.TrioInternalError)), warnings.catch_warnings():
-            warnings.simplefilter("ignore", GrantOld)
+        with pytest.raises((SystemExit, trio.TrioInternalError)):
             anyio.run(main, backend=backend)
 
     ends_soon(run)
@@ -357,15 +274,16 @@ def test_a_generator_that_is_closed_closes_the_client_in_it(is_closed: bool, bac
             while True:
                 yield (await client.fetch_user()).name
 
+    found = names()
+
     async def main() -> None:
-        found = names()
         assert await anext(found) == "streamer_123"
         if is_closed:
             await found.aclose()
 
     ends_soon(lambda: anyio.run(main, backend=backend))
     assert "closed" in repr(clients[0])
-    assert scene.has_ended_well()
+    assert scene.stage.is_kept(scene.stage.stored())
 
 
 # Processes
@@ -377,12 +295,12 @@ from pathlib import Path
 
 import trio
 
-from tests.sweeps import test_endings
-from tests.sweeps.test_endings import Scene, exit_, on_trio, trio_exit
+from tests.sweeps import scenes
+from tests.sweeps.test_endings import exit_, on_trio, trio_exit
 
 backend, setting, folder = sys.argv[1:]
-test_endings.ANSWERS_AFTER = 0.3
-scene = Scene(Path(folder), setting)
+scenes.ANSWERS_AFTER = 0.3
+scene = scenes.Scene(Path(folder), setting)
 try:
     asyncio.run(exit_(scene)) if backend == "asyncio" else trio.run(on_trio, scene, trio_exit)
 finally:

@@ -172,6 +172,30 @@ async def test_the_oldest_silent_connection_makes_room(port: int, consent_for: C
     assert await logged_in(consent_for(port), visits) == GOOD
 
 
+async def test_a_body_may_go_on_for_a_moment_after_the_answer(port: int, consent_for: ConsentFor) -> None:
+    async def visits() -> None:
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            await stream.send(request(port, method="POST", more="Content-Length: 9000\r\n"))
+            for _ in range(9):
+                await stream.send(b"x" * 1000)
+                await anyio.sleep(0.005)
+            assert status(await rest(stream)) == 405
+        await visit(port, request(port))
+
+    assert await logged_in(consent_for(port), visits) == GOOD
+
+
+async def test_half_a_head_and_no_more_is_broken_at_once(port: int, consent_for: ConsentFor) -> None:
+    async def visits() -> None:
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            await stream.send(request(port)[:20])
+            await stream.send_eof()
+            assert status(await rest(stream)) == 400
+        await visit(port, request(port))
+
+    assert await logged_in(consent_for(port), visits) == GOOD
+
+
 async def test_a_slow_connection_is_not_pushed_out_by_those_that_are_over(port: int, consent_for: ConsentFor) -> None:
     async def visits() -> None:
         async with await anyio.connect_tcp("127.0.0.1", port) as slow:

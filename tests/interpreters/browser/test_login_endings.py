@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -16,7 +17,7 @@ import pytest
 from interpreters.browser import Loopback, opening, reception
 from kickcore.effects import Consent
 from kickcore.errors import CallbackPortInUse, ConfigError, LoginTimeout
-from kickcore.oauth.callback import BrowserPage
+from kickcore.oauth.callback import Answer, BrowserPage
 from kickcore.secret import Secret
 
 from .scripted_browser import GOOD, ConsentFor, browser, logged_in, request, rest, status, unseen, visit
@@ -108,6 +109,31 @@ async def test_cancelling_while_the_winner_is_answered_still_shows_the_page(port
     assert BrowserPage.DONE.value.encode() in pages[0]
     with socket.create_server(("127.0.0.1", port)):
         pass
+
+
+async def test_cancelling_at_the_very_callback_still_shows_the_page(
+    port: int, consent_for: ConsentFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope = anyio.CancelScope()
+    judge = reception.answer_request
+    pages: list[bytes] = []
+
+    def cancelling(*request: Any, **consent: Any) -> Answer:
+        scope.cancel()
+        return judge(*request, **consent)
+
+    async def by_hand() -> None:
+        pages.append(await visit(port, request(port)))
+
+    async def visits() -> None:
+        tasks.start_soon(by_hand)
+
+    monkeypatch.setattr(reception, "answer_request", cancelling)
+    async with anyio.create_task_group() as tasks:
+        with scope:
+            await logged_in(consent_for(port), visits)
+    assert scope.cancelled_caught
+    assert BrowserPage.DONE.value.encode() in pages[0]
 
 
 @pytest.fixture
