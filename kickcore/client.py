@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterable
 from inspect import GEN_CREATED, getgeneratorstate, isgenerator
+from traceback import clear_frames
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -192,7 +193,12 @@ class KickClient:
         elif show_url is not None:
             own = live.browser
             live = live.showing(own.telling(show_url) if isinstance(own, Loopback) else Loopback(show_url=show_url))
-        done = await run(login.authenticate(scopes, port, redirect_uri, timeout), live, live)
+        try:
+            done = await run(login.authenticate(scopes, port, redirect_uri, timeout), live, live)
+        except Exception as error:
+            # Whoever keeps the error shall not keep the state and the verifier of a login that is over.
+            clear_frames(error.__traceback__)
+            raise
         if done.missing:
             text = f"the user did not grant {', '.join(done.missing)}; calls that need it are refused before sending"
             warnings.warn(text, ScopesNotGranted, stacklevel=2)

@@ -3,7 +3,7 @@
 import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -188,9 +188,10 @@ async def test_after_a_failed_exchange_nothing_holds_them(answer: Any, error: ty
     kick = Exchange(answer)
     async with kick.client() as client:
         with without_a_collector():
-            with suppress(error):
+            with pytest.raises(error) as caught:
                 await client.authenticate(SCOPES, port)
             assert held_of(kick) == []
+            assert caught.value
 
 
 @pytest.mark.parametrize(
@@ -208,9 +209,10 @@ async def test_after_a_login_that_came_to_nothing_nothing_holds_them(
     kick = Exchange(GOOD, query)
     async with kick.client() as client:
         with without_a_collector():
-            with suppress(error):
+            with pytest.raises(error) as caught:
                 await client.authenticate(SCOPES, port, timeout=0.05)
             assert held_of(kick) == []
+            assert caught.value
     assert kick.forms == []
 
 
