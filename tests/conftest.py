@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import warnings
 from collections.abc import Callable
 from functools import wraps
@@ -51,6 +52,9 @@ def vectors() -> Any:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # A shell lets what it runs in the background ignore Ctrl-C, and some tests press it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     patch = pytest.MonkeyPatch()
     config.add_cleanup(patch.undo)
     _watch(patch, Secret, "__new__", lambda _, text: CANARY.hold(text))
