@@ -21,7 +21,7 @@ TESTS = Path(__file__).parent
 CANARY = Canary()
 
 # No test asserts on speed: a busy machine is no reason to fail.
-settings.register_profile("unhurried", deadline=None)
+settings.register_profile("unhurried", deadline=None, print_blob=False)
 settings.load_profile("unhurried")
 
 
