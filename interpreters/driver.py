@@ -42,6 +42,25 @@ class Turns(Protocol):
         ...
 
 
+class Watch:
+    """Who keeps turns may also watch what a driver does beside answering effects. Nothing of this is an effect."""
+
+    async def has_turn(self, effect: Exclusive) -> None:
+        """The turn of an `Exclusive` has come; it is looked at the token once more, and then `hold` is asked."""
+
+    async def shares(self, effect: Exclusive, failure: Exception) -> None:
+        """Somebody failed at the same thing just now; that failure is raised, and `hold` is not asked."""
+
+    async def stalled(self) -> None:
+        """What was done exclusively took too long and is given up."""
+
+    async def begins_ahead(self, effect: RenewAhead, *, begins: bool) -> "tuple[Handler, Turns] | None":
+        """A `RenewAhead` begins, or somebody is at it. What is given answers for the work beside."""
+
+
+_NOBODY: Final = Watch()
+
+
 async def run(program: Program[T], handle: Handler, turns: Turns) -> T:
     """Drive `program` to its end and return its value.
 
@@ -76,19 +95,22 @@ async def _answer(effect: Leaf | Exclusive | RenewAhead, handle: Handler, turns:
     if isinstance(effect, Exclusive):
         return await _exclusive(effect, handle, turns)
     if isinstance(effect, RenewAhead):
-        return _renew_ahead(effect, handle, turns)
+        return await _renew_ahead(effect, handle, turns)
     return await handle(effect)
 
 
 async def _exclusive(effect: Exclusive, handle: Handler, turns: Turns) -> Token:
     """Wait in line; see what came of it meanwhile; else renew, where no cancellation can part "sent" from "saved"."""
     turn = turns.turn(effect.slot)
+    watch = turns if isinstance(turns, Watch) else _NOBODY
     ended = turn.ended
     async with turn:
+        await watch.has_turn(effect)
         token = await _drive(glance(effect.action), handle, turns)
         if token is None:
             if isinstance(effect.action, FetchAppToken | RefreshToken) and (failure := turn.failure_since(ended)):
                 try:
+                    await watch.shares(effect, failure)
                     raise failure
                 finally:
                     del failure
@@ -96,6 +118,8 @@ async def _exclusive(effect: Exclusive, handle: Handler, turns: Turns) -> Token:
                 async with turns.hold(effect.slot) as held:
                     body = carry_out(effect.action, is_alone=held is not False)
                     token = await to_its_end(_attempt(_drive(body, handle, turns), turn, effect.slot))
+                    if token is None:
+                        await watch.stalled()
             except StoreError as error:
                 # Who waits shall not wait as long for the same lock.
                 turn.end(error)
@@ -133,10 +157,13 @@ def _stalled(slot: Slot) -> RenewalStalled:
     )
 
 
-def _renew_ahead(effect: RenewAhead, handle: Handler, turns: Turns) -> None:
+async def _renew_ahead(effect: RenewAhead, handle: Handler, turns: Turns) -> None:
     turn = turns.turn(effect.slot)
-    if not turn.is_ahead and not turn.is_taken():
-        turn.is_ahead = True
+    begins = not turn.is_ahead and not turn.is_taken()
+    turn.is_ahead = turn.is_ahead or begins
+    if isinstance(turns, Watch):
+        handle, turns = await turns.begins_ahead(effect, begins=begins) or (handle, turns)
+    if begins:
         begin(_ahead(effect, handle, turns, turn))
 
 

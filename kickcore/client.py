@@ -1,5 +1,6 @@
 """The thin top: `KickClient`, whose methods are programs run by the live interpreter."""
 
+import os
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterable
@@ -16,8 +17,12 @@ from interpreters.http.transport import HttpTransport
 from interpreters.lifting import deprecated, flat, flowing
 from interpreters.live import Browser, Live
 from interpreters.pace import Pacing
+from interpreters.sessions.lines import Session, load
+from interpreters.sessions.playing import Order, Player
+from interpreters.sessions.recording import Recording
 from interpreters.tokens import TokenStore
 from interpreters.tokens.files import FileStore
+from interpreters.tokens.memory import MemoryStore
 from interpreters.tokens.remembered import RememberedTokens
 from kickcore.api import (
     ads,
@@ -107,6 +112,7 @@ class KickClient:
         pacing = Pacing(time.time)
         transport = HttpTransport(http, pacing.gate)
         self._live = Live(app, transport, tokens, browser=browser, pacing=pacing, on_notice=on_notice)
+        self._session: Recording | Player | None = None
 
     # Users, channels, livestreams, categories
     fetch_user: Final = flat(users.fetch_user)
@@ -194,7 +200,7 @@ class KickClient:
             own = live.browser
             live = live.showing(own.telling(show_url) if isinstance(own, Loopback) else Loopback(show_url=show_url))
         try:
-            done = await run(login.authenticate(scopes, port, redirect_uri, timeout), live, live)
+            done = await self._drive(login.authenticate(scopes, port, redirect_uri, timeout), live)
         except Exception as error:
             # Whoever keeps the error shall not keep the state and the verifier of a login that is over.
             clear_frames(error.__traceback__)
@@ -239,7 +245,10 @@ class KickClient:
     @property
     def user_token(self) -> Token | None:
         """The account's user token in memory, as last renewed, or None. Its texts are `Secret`s."""
-        return self._live.tokens.peek(self._live.app.slot(TokenKind.USER))
+        slot = self._live.app.slot(TokenKind.USER)
+        if isinstance(self._session, Player):
+            return self._session.tokens.get(slot)
+        return self._live.tokens.peek(slot)
 
     @property
     def account(self) -> str:
@@ -251,26 +260,95 @@ class KickClient:
 
         `account` is a name of yours, such as "alice". Connections, the app token and closing are shared.
         """
+        return self._varied(self._live.acting_for(checked_account(account)), self._session)
+
+    def _varied(self, live: Live, session: "Recording | Player | None") -> "KickClient":
         other = object.__new__(KickClient)
-        other._live = self._live.acting_for(checked_account(account))
+        other._live = live
+        other._session = session
         return other
 
-    async def run(self, program: Program[T]) -> T:
+    async def run(self, program: Program[T], *, label: str | None = None) -> T:
         """Run a program of yours: several calls as one flow. See the page on effects and programs.
+
+        `label` names it in a recording and in a replay; without one, its name and arguments do.
 
         Raises `ConfigError` for what is no program, or one that was run before.
         """
         if not isgenerator(program) or getgeneratorstate(program) != GEN_CREATED:
             raise ConfigError("run takes a program that was not run before: client.run(fetch_user(123))")
-        return await run(program, self._live, self._live)
+        return await self._drive(program, self._live, label)
+
+    async def _drive(self, program: Program[T], live: Live, label: str | None = None) -> T:
+        session = self._session
+        if session is None:
+            return await run(program, live, live)
+        if isinstance(session, Player):
+            return await session.run(program, label=label, account=live.app.account)
+        return await session.run(program, live, label=label)
+
+    def recording(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        secret_texts: Iterable[str | Secret] = (),
+        allow: Iterable[str] = (),
+    ) -> "KickClient":
+        """This client, and everything that it does is recorded to `path`: `async with client.recording("a.jsonl")`.
+
+        The session is written when the client is closed (and kept in memory only without a path; `session` has it). It
+        holds what was asked and answered, time, chance, tokens by name, and no secret: those that kickcore cannot know
+        of are given as `secret_texts`. `allow` names members of answers that look like secrets and are public.
+
+        Raises `SessionError` where nothing can be written, and on closing `LeakSuspected` if the session would hold
+        what looks like a secret; nothing is written then.
+        """
+        if self._session is not None:
+            raise ConfigError("this client has a session already; record with the client that it was made of")
+        return self._varied(self._live, Recording(path, secret_texts=secret_texts, allow=allow))
+
+    @classmethod
+    def replaying(
+        cls,
+        session: "str | os.PathLike[str] | Session",
+        *,
+        order: "Order | str" = "recorded",
+        speed: float | None = None,
+        patience: float = 10.0,
+        on_notice: Callable[[Notice], None] | None = None,
+    ) -> "KickClient":
+        """A client whose every answer comes from a recorded session: no network, no files, no waiting.
+
+        Make the same calls as when it was recorded. `order="program"` hands out the answers of each call by itself, for
+        calls that share nothing; `speed=1.0` lets time pass as it was recorded. Where calls run at once, `patience` is
+        how many seconds of the event loop's clock the next one is waited for.
+
+        A call that asks for something else raises `ReplayDivergence`, and so does closing before everything was asked
+        for. Raises `SessionError` for what is no session, or one that was not closed.
+        """
+        loaded = session if isinstance(session, Session) else load(session)
+        player = Player(loaded, order=order, speed=speed, patience=patience, on_notice=on_notice)
+        client = cls("replay", "replay", store=MemoryStore())
+        client._live.app = player.app
+        return client._varied(client._live, player)
+
+    @property
+    def session(self) -> "Session | None":
+        """What was recorded so far, or what is replayed; None for a client that does neither."""
+        return None if self._session is None else self._session.session
 
     async def close(self) -> None:
         """Let go of connections, and store what could not be stored before. Later calls raise `ClientClosed`.
 
         Waits for a renewal that is under way. Tokens that the store has are let go of; `user_token` still gives what
-        is held in memory only.
+        is held in memory only. A recording is written; a replay that was not asked for everything raises
+        `ReplayDivergence`.
         """
         await self._live.aclose()
+        if isinstance(self._session, Recording):
+            _ = self._session.close()
+        elif self._session is not None:
+            self._session.finish()
 
     async def __aenter__(self) -> Self:
         return self
@@ -278,7 +356,11 @@ class KickClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        if error is not None and isinstance(self._session, Player):
+            # What went wrong says more than that the rest of the session was not asked for.
+            await self._live.aclose()
+        else:
+            await self.close()
 
     def __repr__(self) -> str:
         account = f", account={self.account!r}" if self.account else ""

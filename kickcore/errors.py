@@ -34,6 +34,9 @@
         BadResponse                 a success that cannot be read
         NotSent                     Kick took a chat message and did not send it
         NetworkError                no answer at all
+        SessionError                a session file that cannot be read or written
+            LeakSuspected           it would hold a secret, or what looks like one; it was not written
+            AnswersChanged          Kick answers otherwise than when the session was recorded
 
 An error says what happened, what was kept and what to do next, in at most 500 characters. It holds no request, no
 response and no secret.
@@ -304,6 +307,26 @@ class NetworkError(KickError):
     def __init__(self, message: str, *, sent: str) -> None:
         super().__init__(message)
         self.sent = sent
+
+
+class SessionError(KickError):
+    """A session cannot be read or written: the file is named, and what is wrong with it."""
+
+
+class LeakSuspected(SessionError):
+    """A recording holds a secret, or what looks like one, and was not written. `pointers` tell where it stood."""
+
+    def __init__(self, message: str, *, pointers: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.pointers = pointers
+
+
+class AnswersChanged(SessionError):
+    """Kick's answers have another shape than those that were recorded. `changes` tell which and how."""
+
+    def __init__(self, message: str, *, changes: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.changes = changes
 
 
 class KickWarning(UserWarning):
