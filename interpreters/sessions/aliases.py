@@ -79,12 +79,12 @@ class Disguise:
         self.sizes[alias] = len(text)
         shown = f"«{alias}»"
         if len(text) < SHORTEST or (len(text) < WORD and text.isalpha()):
-            self._words.append((_in_json(text), shown))
+            self._words = [*self._words, (_in_json(text), shown)]
             return
-        self._forms += [(form, shown) for form in written_forms(text)]
-        # The longest first: one may begin with another.
-        self._forms.sort(key=lambda form: -len(form[0]))
-        self._packed += packed_forms(text)
+        forms = [*self._forms, *((form, shown) for form in written_forms(text))]
+        # The longest first: one may begin with another. Put in place at once, because another thread may hide a line.
+        self._forms = sorted(forms, key=lambda form: -len(form[0]))
+        self._packed = [*self._packed, *packed_forms(text)]
 
     def hide(self, line: str) -> str:
         """A line of JSON without the secrets known so far."""

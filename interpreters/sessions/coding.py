@@ -178,7 +178,11 @@ def _other_text(body: bytes) -> dict[str, Any] | None:
                 text = body.decode(charset)
             except UnicodeDecodeError:
                 continue
-            if text.encode(charset) == body and sum(letter.isascii() for letter in text) * 2 > len(text):
+            if (
+                "\0" not in text
+                and text.encode(charset) == body
+                and sum(letter.isascii() for letter in text) * 2 > len(text)
+            ):
                 return {"text": text, "charset": charset}
     return None
 
@@ -378,6 +382,9 @@ def _is_plain(value: object) -> bool:
 _TYPE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,60}\Z")
 
 
+_NO_FAILURES: Final = (StopIteration, StopAsyncIteration)
+
+
 def exception_of(failure: Failure) -> Exception:
     """The exception again: of kickcore's kinds and Python's own, or a `ReplayedError` that names its kind."""
     ours: object = getattr(errors, failure.type, None) if _TYPE_NAME.match(failure.type) else None
@@ -392,10 +399,12 @@ def exception_of(failure: Failure) -> Exception:
         )
         return made
     pythons: object = getattr(builtins, failure.type, None) if _TYPE_NAME.match(failure.type) else None
-    if isinstance(pythons, type) and issubclass(pythons, Exception) and pythons.__init__ is Exception.__init__:
-        return pythons(failure.text)
-    if isinstance(pythons, type) and issubclass(pythons, OSError):
-        return pythons(failure.text)
+    if isinstance(pythons, type) and issubclass(pythons, Exception) and not issubclass(pythons, _NO_FAILURES):
+        try:
+            return pythons(failure.text)
+        except TypeError:
+            # It is made of more than a text.
+            pass
     return ReplayedError(f"{failure.type}: {failure.text}" if failure.text else failure.type)
 
 

@@ -9,7 +9,10 @@ from msgspec import Struct
 
 
 class Reason(StrEnum):
-    """How a program and a recording may disagree."""
+    """How a program and a recording may disagree.
+
+    A recording that needs another kickcore is refused when it is read, with a `SessionError`.
+    """
 
     KIND = "kind"
     """The program asks for another effect."""
@@ -25,8 +28,6 @@ class Reason(StrEnum):
     """It is the turn of a program that does not ask, or was never begun."""
     LOST = "lost"
     """The recording holds no answer: it was cut off there."""
-    VERSION = "version"
-    """The recording needs another kickcore."""
 
 
 HEADLINES: Final = {
@@ -37,7 +38,6 @@ HEADLINES: Final = {
     Reason.UNFINISHED: "ended, and its recording goes on",
     Reason.ORDER: "is the next by the recording, and does not ask",
     Reason.LOST: "comes to an effect whose answer was never recorded",
-    Reason.VERSION: "was recorded by another kickcore",
 }
 
 

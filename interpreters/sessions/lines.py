@@ -213,8 +213,13 @@ def _check_lines(lines: list[Line], numbers: list[int], header: Header, name: st
         following[line.p] = expected + 1
         if not line.cancel and (line.k not in KINDS or line.k not in header.kinds):
             raise _broken(name, number, f"nothing of the kind {line.k[:40]!r} is known")
-        if not line.cancel and line.k != "stalled" and bool(line.answer) is bool(line.failure):
-            raise _broken(name, number, "it has not exactly one of an answer and an exception")
+        if line.cancel:
+            line.k = ""
+        elif line.k != "stalled":
+            if bool(bytes(line.r)) is bool(bytes(line.x)):
+                raise _broken(name, number, "it has not exactly one of an answer and an exception")
+            if not bytes(line.q):
+                raise _broken(name, number, "it does not say what was asked")
 
 
 def _header(row: bytes, name: str) -> Header:

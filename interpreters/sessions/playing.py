@@ -4,6 +4,7 @@ There is no event loop here, no transport and no socket. A player is also used i
 tasks run programs on it (`Player.run`).
 """
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -13,7 +14,7 @@ import anyio
 import msgspec
 from anyio.lowlevel import checkpoint
 
-from interpreters.sessions.aliases import ALIAS, ALIAS_TEXT, Bindings, Clash
+from interpreters.sessions.aliases import ALIAS, ALIAS_TEXT, SHORTEST, Bindings, Clash, written_forms
 from interpreters.sessions.chance import Draws
 from interpreters.sessions.coding import KIND_OF, Asked, Failure, ask, exception_of, kind_of, read_answer
 from interpreters.sessions.divergence import (
@@ -25,11 +26,12 @@ from interpreters.sessions.divergence import (
     first_difference,
     summary,
 )
+from interpreters.sessions.finding import in_ask
 from interpreters.sessions.lines import Session
 from interpreters.sessions.naming import Names, begun_again, named
 from interpreters.sessions.steps import ENDED, Ended, Steps, ahead, place_of
 from kickcore.effects import Entropy, LoadApp, LoadPace, LoadToken, Notify, Now, Program, RenewAhead, SaveToken
-from kickcore.errors import SessionError
+from kickcore.errors import KickWarning, SessionError
 from kickcore.notices import Notice
 from kickcore.oauth.tokens import App, Slot, Stored, Token
 from kickcore.policy import Pace
@@ -138,11 +140,13 @@ class Player:
             stream.append(number)
         self._lines = session.lines
         self._in_program_order = self.order is Order.PROGRAM
+        self._ready: deque[Play] = deque()
         self._next = 0
         self._count = len(session.lines)
         self._answers: dict[tuple[str, bytes], object] = {}
         self._apps: dict[str, App] = {}
         self._failure: ReplayDivergence | None = None
+        self._broken = ""
         self._tokens: dict[Slot, Token | None] = {}
         self._sources: dict[str, int] = {}
         self._pacing: anyio.Lock | None = None
@@ -171,9 +175,9 @@ class Player:
 
     async def run(self, program: Program[T], *, label: str | None = None, account: str = "") -> T:
         """Replay one program beside others that run on this player, on asyncio or trio. Always a checkpoint."""
-        await checkpoint()
         play = self.begin(program, label=label, account=account)
         try:
+            await checkpoint()
             await self._advance(play)
         except BaseException:
             self._was_cancelled(play)
@@ -207,6 +211,7 @@ class Player:
             time += self.session.lines[self._next - 1].t
         play = Play(name, steps, lines, Draws(self.session.header.seed, name), time, account)
         self._plays[name] = play
+        self._ready.append(play)
         self._settle(play, steps.begin())
         return play
 
@@ -267,14 +272,20 @@ class Player:
     def deliver_next(self) -> bool:
         """Deliver one answer, if a program asks for it whose turn it is."""
         if self._in_program_order:
-            for play in list(self._plays.values()):
+            while self._ready:
+                play = self._ready[0]
                 if play.lines and not play.is_done:
                     self._deliver(play)
                     return True
+                _ = self._ready.popleft()
             return False
         while self._next < self._count:
             play = self._plays.get(self._lines[self._next].p)
             if play is None:
+                if self._lines[self._next].cancel:
+                    # It was cancelled before it asked for anything, and may be so again.
+                    self._next += 1
+                    continue
                 return False
             lines = play.lines
             if lines and lines[0] == self._next and play.steps.asked is not ENDED:
@@ -305,9 +316,8 @@ class Player:
         steps = play.steps
         if line.cancel:
             play.is_cancelled = True
-            if play.event is None:
-                steps.close()
-            else:
+            steps.close()
+            if play.event is not None:
                 play.event.set()
         elif raw := bytes(line.r):
             asked = steps.asked
@@ -334,8 +344,7 @@ class Player:
             case SaveToken(slot, token):
                 self._tokens[slot] = token
             case Notify(notice):
-                if self._on_notice is not None:
-                    self._on_notice(notice)
+                self._tell(notice)
             case RenewAhead():
                 if answer is True:
                     play.children += 1
@@ -344,6 +353,14 @@ class Player:
             case _:
                 pass
         return answer
+
+    def _tell(self, notice: Notice) -> None:
+        if self._on_notice is not None:
+            try:
+                self._on_notice(notice)
+            except Exception as error:  # noqa: BLE001 - nothing depends on it
+                text = f"on_notice raised {type(error).__name__}; the replay goes on"
+                warnings.warn(text, KickWarning, stacklevel=2)
 
     def _read(self, kind: str, raw: bytes, number: int) -> object:
         version = self.bindings.version
@@ -356,7 +373,8 @@ class Player:
         except (ValueError, msgspec.DecodeError, RecursionError) as error:
             told = str(error) if isinstance(error, msgspec.DecodeError) else type(error).__name__
             where = f"{self.session.name}, line {self.session.numbers[number]}"
-            raise SessionError(f"{where}: its answer is none to {kind}: {told}") from None
+            self._broken = f"{where}: its answer is none to {kind}: {told}"
+            raise SessionError(self._broken) from None
 
     def _settle(self, play: Play, asked: Any) -> None:
         """Answer what needs no line, and compare what is asked then with what was recorded."""
@@ -406,10 +424,7 @@ class Player:
             _unify_values(self.bindings, msgspec.json.decode(recorded), msgspec.json.decode(used), "")
         except _At as at:
             is_secret = ALIAS_TEXT.fullmatch(f"«{at.clash.recorded}»") is not None
-            reason = Reason.IDENTITY if is_secret and self.bindings.name_of(at.used) else Reason.FIELD
-            if is_secret and at.clash.used in self.session.header.sizes:
-                reason = Reason.IDENTITY
-            self._differs(play, asked, number, reason, at)
+            self._differs(play, asked, number, Reason.IDENTITY if is_secret else Reason.FIELD, at)
         if before != self.bindings.version:
             for found in ALIAS.finditer(recorded):
                 _ = self._sources.setdefault(found[0][2:-2].decode(), number)
@@ -417,14 +432,14 @@ class Player:
     def _differs(self, play: Play, asked: Asked, number: int, reason: Reason, at: "_At | None" = None) -> None:
         line = self.session.lines[number]
         kind = kind_of(asked)
-        used = self.bindings.hidden(ask(asked).decode())
+        used = self._masked(asked, ask(asked).decode())
         if at is None:
             pointer = recorded = shown = ""
             recorded, shown = summary(line.k, bytes(line.q)), summary(kind, used.encode())
             notes = "", ""
         else:
             pointer = f"{kind} {at.pointer or '/'}"
-            recorded, shown = at.recorded, self.bindings.hidden(at.used)
+            recorded, shown = at.recorded, self._masked(asked, at.used)
             notes = self._note(at.recorded), self._note(shown)
         self._diverge(
             self._difference(
@@ -439,6 +454,14 @@ class Player:
                 likely=_likely(reason, kind, line.k, pointer, recorded, shown),
             )
         )
+
+    def _masked(self, asked: Asked, text: str) -> str:
+        """A text of this run for people: also secrets that the recording knows nothing of do not show."""
+        shown = self.bindings.hidden(text)
+        for role, secret in in_ask(asked):
+            for form in written_forms(secret) if len(secret) >= SHORTEST or secret == text else ():
+                shown = shown.replace(form, f"«{role}:?»")
+        return shown
 
     def _note(self, text: str) -> str:
         """Where a secret comes from."""
@@ -455,8 +478,11 @@ class Player:
         return f"{how} at line {self.session.numbers[number]}"
 
     def _goes_on(self, play: Play, asked: Asked) -> None:
+        if self.session.footer is not None and play.name in self.session.footer.open:
+            # Nobody knows how it went on: it was still under way when the recording was closed.
+            return
         lost = next((line for line in self.session.lost if line.p == play.name and line.i == play.at), None)
-        used = summary(kind_of(asked), self.bindings.hidden(ask(asked).decode()).encode())
+        used = summary(kind_of(asked), self._masked(asked, ask(asked).decode()).encode())
         if lost is not None:
             self._diverge(
                 self._difference(
@@ -503,7 +529,7 @@ class Player:
             lines=self._last_number(),
             session=self.session.name,
             recorded=cut(summary(line.k, bytes(line.q))),
-            used=cut(f"it ended with {outcome}" if outcome else "it ended") if begun else "it was never begun",
+            used=_how_it_ended(play, outcome),
             before=self._before(name),
             likely="the program does less than when it was recorded" if begun else "a call was taken out, or renamed",
             fix=self._fix or FIX,
@@ -592,6 +618,8 @@ class Player:
         raise failure
 
     def _check(self) -> None:
+        if self._broken:
+            raise SessionError(self._broken)
         if self._failure is not None:
             raise ReplayDivergence(self._failure.difference)
 
@@ -653,6 +681,14 @@ class Player:
 
 _CAME_BY: Final = {"send": "answered", "load_token": "loaded", "save_token": "saved", "consent": "granted"}
 FIX: Final = "if this is intended, record the session anew"
+
+
+def _how_it_ended(play: Play | None, outcome: str) -> str:
+    if play is None:
+        return "it was never begun"
+    if play.is_cancelled:
+        return "its caller cancelled it"
+    return cut(f"it ended with {outcome}" if outcome else "it ended")
 
 
 def _result(play: Play) -> Any:

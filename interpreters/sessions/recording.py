@@ -8,6 +8,7 @@ import os
 import secrets
 import tempfile
 import threading
+import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -40,6 +41,7 @@ from interpreters.sessions.steps import Ended, Steps, ahead
 from interpreters.turns import Turn
 from kickcore import __version__
 from kickcore.effects import (
+    Consent,
     DropToken,
     Entropy,
     Exclusive,
@@ -52,9 +54,9 @@ from kickcore.effects import (
     SaveToken,
     Send,
 )
-from kickcore.errors import ConfigError, LeakSuspected, SessionError
+from kickcore.errors import ConfigError, KickWarning, LeakSuspected, SessionError
 from kickcore.http import Response
-from kickcore.oauth.tokens import App, Slot, Stored
+from kickcore.oauth.tokens import App, Slot, Stored, Token
 from kickcore.policy import Pace
 from kickcore.secret import Secret
 
@@ -105,6 +107,7 @@ class Recording:
         self._count = 0
         self._part: Any = None
         self._lock = threading.Lock()
+        self.last_token: Token | None = None
         self._done: Session | None = None
         self._prefix: list[bytes] = []
         if self.path is not None:
@@ -166,7 +169,14 @@ class Recording:
         else:
             name = self.disguise.hide(label)
         with self._lock:
-            return self._names.number(name)
+            numbered = self._names.number(name)
+        if label is None and numbered != name and self._is_open(name):
+            text = f"two programs named {name} run at once; a replay cannot tell whose is whose: pass label=..."
+            warnings.warn(text, KickWarning, stacklevel=4)
+        return numbered
+
+    def _is_open(self, name: str) -> bool:
+        return any(other == name or other.startswith(f"{name}#") for other in self._open)
 
     def arguments(self, program: Program[Any]) -> Raw | None:
         """What a program of kickcore's was called with."""
@@ -183,8 +193,8 @@ class Recording:
         for role, text in found:
             self.disguise.see(role, text)
 
-    def write(self, track: "Track", members: dict[str, Any], now: int, *, is_urgent: bool = False) -> None:
-        """Write a line: without secrets, and at once where a process may die over what comes."""
+    def write(self, track: "Track", members: dict[str, Any], now: int) -> None:
+        """Write a line, without secrets."""
         with self._lock:
             if self._done is not None:
                 return
@@ -200,9 +210,9 @@ class Recording:
             if "k" in members:
                 self._kinds.add(members["k"])
             self._lines.append(line)
-            self._keep(line, is_urgent=is_urgent)
+            self._keep(line)
 
-    def _keep(self, line: str, *, is_urgent: bool) -> None:
+    def _keep(self, line: str) -> None:
         if self._part is None:
             return
         # A disk that is full must not end what is recorded; closing will tell.
@@ -210,8 +220,8 @@ class Recording:
             if len(self._lines) == 1:
                 _ = self._part.write(self.header(is_whole=False).decode() + "\n")
             _ = self._part.write(line + "\n")
-            if is_urgent:
-                self._part.flush()
+            # This process may be killed before the next one.
+            self._part.flush()
 
     def of_app(self, app: App) -> bool:
         """Learn an app that a program runs for. Whether it is the session's own, but for the account."""
@@ -349,6 +359,7 @@ def _micros(seconds: float) -> int:
     return round(seconds * 1e6)
 
 
+_MAY_HOLD_SECRETS: Final = frozenset({Send, SaveToken, Consent, Exclusive, RenewAhead})
 UNDOABLE: Final = (SaveToken, DropToken)
 """What is written down before it is done, beside requests to the token endpoint."""
 
@@ -404,11 +415,16 @@ class Track:
 
     def asks(self, asked: Asked) -> bytes:
         """What is asked, as JSON; and if it cannot be undone, that it is about to be done."""
-        self.recording.see(in_ask(asked))
+        kind = type(asked)
+        if kind is LoadApp or kind is LoadPace:
+            # Most of them get no line.
+            return b""
+        if kind in _MAY_HOLD_SECRETS:
+            self.recording.see(in_ask(asked))
         written = ask(asked)
         if is_undoable(asked):
             members = {"ask": 1, "i": self.index, "k": kind_of(asked), "q": Raw(written), "t": 0}
-            self.recording.write(self, members, self.time, is_urgent=True)
+            self.recording.write(self, members, self.time)
         return written
 
     def delivers(self, asked: Asked, written: bytes, answer: object, now: int) -> object:
@@ -418,10 +434,19 @@ class Track:
         if isinstance(asked, LoadPace) and answer == _FREE:
             return answer
         answer = _as_kept(answer, now)
-        self.recording.see(in_answer(asked, answer))
+        if answer is not None and not self._knows(answer):
+            self.recording.see(in_answer(asked, answer))
         kind = kind_of(asked)
         self._write(kind, asked, written, {"r": Raw(answer_to(kind, answer))}, now)
         return answer
+
+    def _knows(self, answer: object) -> bool:
+        """Whether the secrets of a token that was loaded have been looked at just before."""
+        if not isinstance(answer, Stored):
+            return False
+        is_known = answer.token is self.recording.last_token
+        self.recording.last_token = answer.token
+        return is_known
 
     def _is_usual(self, answer: object) -> bool:
         """Whether a replay knows this app without a line: it is the session's, for this program's account."""
@@ -445,7 +470,7 @@ class Track:
     def _write(self, kind: str, asked: Asked, written: bytes, rest: dict[str, Any], now: int) -> None:
         members: dict[str, Any] = {"i": self.index, "k": kind}
         if not is_undoable(asked):
-            members["q"] = Raw(written)
+            members["q"] = Raw(written or ask(asked))
         members |= rest
         members |= {"t": 0, "d": max(now - self.time, 0)}
         self.recording.write(self, members, now)

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from inspect import isgenerator
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, TypeAlias
 
@@ -141,9 +142,17 @@ def place_of(frames: list[FrameType]) -> str:
     if not outside:
         return "an unknown line"
     frame = outside[-1]
-    path = frame.f_code.co_filename.replace("\\", "/")
-    for top in ("/kickcore/", "/interpreters/", "/tests/"):
-        if top in path:
-            path = top[1:] + path.rpartition(top)[2]
-            break
-    return f"{path}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return f"{_shown(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+_INSTALLED: Final = Path(__file__).parent.parent.parent
+
+
+def _shown(file: str) -> str:
+    """A source file as short as it can be: from here, or from where kickcore is installed."""
+    for folder in (Path.cwd(), _INSTALLED):
+        try:
+            return Path(file).relative_to(folder).as_posix()
+        except ValueError:
+            continue
+    return file
