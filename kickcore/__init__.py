@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from kickcore.errors import KickError
 from kickcore.oauth.scopes import Scope
 from kickcore.secret import Secret
+from kickcore.version import VERSION
 
 if TYPE_CHECKING:
     from kickcore.client import KickClient
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["KickClient", "KickError", "Scope", "Secret", "__version__"]
 
 

@@ -344,10 +344,12 @@ class KickClient:
         is held in memory only. A recording is written; a replay that was not asked for everything raises
         `ReplayDivergence`.
         """
-        await self._live.aclose()
-        if isinstance(self._session, Recording):
-            _ = self._session.close()
-        elif self._session is not None:
+        try:
+            await self._live.aclose()
+        finally:
+            if isinstance(self._session, Recording):
+                _ = self._session.close()
+        if isinstance(self._session, Player):
             self._session.finish()
 
     async def __aenter__(self) -> Self:

@@ -17,11 +17,11 @@ import msgspec
 from msgspec import Raw, Struct
 
 from interpreters.sessions.coding import KINDS, NO_RAW, Answered, decoder
-from kickcore import __version__
 from kickcore.errors import SessionError
 from kickcore.oauth.tokens import API_URL, ID_URL, App, checked_account
 from kickcore.policy import Policy
 from kickcore.secret import Secret
+from kickcore.version import VERSION
 
 FORMAT: Final = 1
 """The format's number. A reader refuses a higher one, and lifts a lower one line by line."""
@@ -230,14 +230,14 @@ def _header(row: bytes, name: str) -> Header:
     if header.kcs > FORMAT:
         raise SessionError(
             f"{name} is of format {header.kcs}, written by kickcore {header.lib[:40]!r}; this is kickcore "
-            f"{__version__} and reads up to {FORMAT}; use a newer kickcore"
+            f"{VERSION} and reads up to {FORMAT}; use a newer kickcore"
         )
     unknown = sorted(
         f"{kind[:40]} {version}" for kind, version in header.kinds.items() if version != 1 or kind not in KINDS
     )
     if unknown or header.kcs < 1:
         raise SessionError(
-            f"{name} was written by kickcore {header.lib[:40]!r} and holds what this one ({__version__}) does not "
+            f"{name} was written by kickcore {header.lib[:40]!r} and holds what this one ({VERSION}) does not "
             f"know: {', '.join(unknown[:5]) or 'format ' + str(header.kcs)}"
         )
     try:

@@ -30,7 +30,18 @@ from interpreters.sessions.finding import in_ask
 from interpreters.sessions.lines import Session
 from interpreters.sessions.naming import Names, begun_again, named
 from interpreters.sessions.steps import ENDED, Ended, Steps, ahead, place_of
-from kickcore.effects import Entropy, LoadApp, LoadPace, LoadToken, Notify, Now, Program, RenewAhead, SaveToken
+from kickcore.effects import (
+    DropToken,
+    Entropy,
+    LoadApp,
+    LoadPace,
+    LoadToken,
+    Notify,
+    Now,
+    Program,
+    RenewAhead,
+    SaveToken,
+)
 from kickcore.errors import KickWarning, SessionError
 from kickcore.notices import Notice
 from kickcore.oauth.tokens import App, Slot, Stored, Token
@@ -343,6 +354,8 @@ class Player:
                 self._tokens[slot] = answer.token if isinstance(answer, Stored) else None
             case SaveToken(slot, token):
                 self._tokens[slot] = token
+            case DropToken(slot):
+                self._tokens[slot] = None
             case Notify(notice):
                 self._tell(notice)
             case RenewAhead():

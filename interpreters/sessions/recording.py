@@ -39,7 +39,6 @@ from interpreters.sessions.lines import FORMAT, Session, instant_of, read, shown
 from interpreters.sessions.naming import Names, arguments_of, called_with, named
 from interpreters.sessions.steps import Ended, Steps, ahead
 from interpreters.turns import Turn
-from kickcore import __version__
 from kickcore.effects import (
     Consent,
     DropToken,
@@ -59,6 +58,7 @@ from kickcore.http import Response
 from kickcore.oauth.tokens import App, Slot, Stored, Token
 from kickcore.policy import Pace
 from kickcore.secret import Secret
+from kickcore.version import VERSION
 
 T = TypeVar("T")
 
@@ -247,7 +247,7 @@ class Recording:
         """The first line, by what is known. Before the end, it is not known what will come."""
         header: dict[str, Any] = {
             "kcs": FORMAT,
-            "lib": __version__,
+            "lib": VERSION,
             "t0": instant_of(self._started or 0),
             "seed": self.seed,
             "kinds": dict.fromkeys(sorted(self._kinds) if is_whole else KINDS, 1),

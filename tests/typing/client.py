@@ -3,6 +3,7 @@
 from collections.abc import Coroutine
 from typing import Any, assert_type
 
+from interpreters.sessions import Order, Player, Recording, Session, load
 from kickcore import KickClient, Scope, Secret
 from kickcore.api.categories import Category
 from kickcore.api.channels import Channel
@@ -33,6 +34,19 @@ async def a_program_of_ones_own(client: KickClient) -> None:
         return (yield from fetch_user(1)), (yield from fetch_user(2))
 
     assert_type(await client.run(both()), tuple[User, User])
+
+
+async def sessions_give_clients(client: KickClient) -> None:
+    recorded = assert_type(client.recording("a.jsonl", secret_texts=["x", Secret("y")], allow=["name"]), KickClient)
+    assert_type(recorded.session, Session | None)
+    assert_type(KickClient.replaying("a.jsonl", order="program", speed=1.0), KickClient)
+    assert_type(await client.run(fetch_user(1), label="one"), User)
+    player = Player(load("a.jsonl"), order=Order.PROGRAM)
+    assert_type(player.run_sync(fetch_user(1)), User)
+    assert_type(await player.run(fetch_user(1), label="one"), User)
+    assert_type(Recording().run_sync(fetch_user(1), lambda effect: None), User)
+    player.run_sync(fetch_user)  # pyright: ignore[reportArgumentType]
+    client.recording(secret_texts=[1])  # pyright: ignore[reportArgumentType]
 
 
 async def mistakes_are_reported(client: KickClient) -> None:

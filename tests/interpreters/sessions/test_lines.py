@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,8 @@ def test_whatever_a_member_holds_nothing_but_our_errors_comes_of_it(member: str,
     for number in (1, 4, 7, 9):
         row = json.dumps({**json.loads(ROWS[number]), member: value})
         octets = "\n".join([*ROWS[:number], row, *ROWS[number + 1 :], ""]).encode()
-        try:
+        with suppress(KickError, ReplayDivergence):
             _ = Player(read(octets)).run_sync(fetch_user(676))
-        except (KickError, ReplayDivergence):
-            pass
 
 
 def test_unknown_members_are_ignored() -> None:
@@ -132,7 +131,7 @@ def test_a_file_is_read_only_if_it_is_one(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     with pytest.raises(SessionError, match=r"a\.jsonl cannot be read: No such file.*record it first"):
         _ = load(path)
-    with pytest.raises(SessionError, match="regular file|Is a directory"):
+    with pytest.raises(SessionError, match=r"regular file|Is a directory"):
         _ = load(tmp_path)
     os.mkfifo(path)
     with pytest.raises(SessionError, match="no regular file"):

@@ -288,13 +288,13 @@ async def test_a_cancelled_program_has_a_line_where_it_was_cancelled(anyio_backe
 async def test_equal_programs_at_once_are_told_of(anyio_backend: str) -> None:
     recording, wavering = Recording(), Wavering(kick(), 0)
 
-    async def one() -> None:
-        await recording.run(fetch_user(676), wavering)
+    async def both() -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(recording.run, fetch_user(676), wavering)
 
     with pytest.warns(KickWarning, match=r"two programs named fetch_user\(user_id=676\) run at once.*pass label="):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(one)
-            tasks.start_soon(one)
+        await both()
     assert sorted(recording.close().programs) == ["fetch_user(user_id=676)", "fetch_user(user_id=676)#2"]
 
 
