@@ -64,7 +64,7 @@ def _row(method: str, arguments: Any, operations: str, *answers: str, body: str 
     return Row(method, *arguments, tuple(operations.split()), answers, body)
 
 
-LOCAL = {"run", "close", "as_user", "set_user_token", "keep_alive"}
+LOCAL = {"run", "close", "as_user", "set_user_token", "keep_alive", "recording", "replaying", "with_session"}
 """The methods of `KickClient` that ask Kick for nothing of their own."""
 PAGED = {"livestreams", "categories", "reward_redemptions", "drops_claims"}
 """Those that go through all pages; their parameters are those of the method that fetches one."""

@@ -25,6 +25,8 @@ ROLES: Final[Mapping[str, str]] = {
     "email": "e-mail address",
     "key": "stream key",
     "url": "address of a stream's ingest",
+    "odd": "a text in the place of a token that can be none",
+    "v": "version of a stored token",
     "sec": "another secret",
     "pack": "something that holds a secret in base64 or in hexadecimal",
 }
@@ -33,13 +35,15 @@ ROLES: Final[Mapping[str, str]] = {
 SHORTEST: Final = 6
 """Characters; a secret that is shorter is replaced only where it is a whole text."""
 WORD: Final = 12
-"""Characters; the same for a secret that looks like a word: letters only, and shorter than this."""
+"""Characters; the same for a secret that is shorter than this and has no letters, or no digits."""
 
 OPEN: Final = "«"
 _OPEN: Final = OPEN.encode()
 ALIAS: Final = re.compile(rb"\xc2\xab(?:\xc2\xab|([a-z]{1,5}):(\d{1,9})\xc2\xbb)")
 ALIAS_TEXT: Final = re.compile("«(?:«|([a-z]{1,5}):([0-9]{1,9})»)")
 
+_TOKENS: Final = frozenset({"at", "rt"})
+_TOKEN: Final = re.compile(r"[\x21-\x7E]+")
 _PACKED: Final = r"[A-Za-z0-9+/_=-]*"
 
 
@@ -50,7 +54,8 @@ def fake(alias: str, size: int) -> str:
         return f"fake-email-{number}@example.invalid"
     if role == "url":
         return f"rtmps://fake-url-{number}.example.invalid/app"
-    name = f"fake-{role}-{number}"
+    # What was no token for a program shall be none in a replay.
+    name = f"fake {role} {number}" if role == "odd" else f"fake-{role}-{number}"
     return name if size <= len(name) else f"{name}-{'x' * (size - len(name) - 1)}"
 
 
@@ -66,6 +71,7 @@ class Disguise:
         self._counts: dict[str, int] = {}
         self._forms: list[tuple[str, str]] = []
         self._words: list[tuple[str, str]] = []
+        self._numbers: list[tuple[str, str]] = []
         self._packed: list[str] = []
         self.sizes: dict[str, int] = {}
 
@@ -73,13 +79,19 @@ class Disguise:
         """Learn a secret."""
         if not text or text in self._names:
             return
+        if role in _TOKENS and not _TOKEN.fullmatch(text):
+            role = "odd"
         number = self._counts[role] = self._counts.get(role, 0) + 1
         alias = f"{role}:{number}"
         self._names[text] = alias
         self.sizes[alias] = len(text)
         shown = f"«{alias}»"
-        if len(text) < SHORTEST or (len(text) < WORD and text.isalpha()):
+        if _is_like_a_word(text):
             self._words = [*self._words, (_in_json(text), shown)]
+            return
+        if _NUMERIC.fullmatch(text):
+            self._numbers = [*self._numbers, *((form, shown) for form in written_forms(text))]
+            self._packed = [*self._packed, *packed_forms(text)]
             return
         forms = [*self._forms, *((form, shown) for form in written_forms(text))]
         # The longest first: one may begin with another. Put in place at once, because another thread may hide a line.
@@ -95,10 +107,14 @@ class Disguise:
                 line = self._without_packed(line, packed)
         for form, shown in self._forms:
             if form in line:
-                line = line.replace(form, shown)
+                line = _replaced(line, form, shown)
+        for number, shown in self._numbers:
+            if number in line:
+                # Not where it is a number, or part of one.
+                line = _STRING.sub(lambda found, n=number, s=shown: _in_value(found, n, s), line)
         for word, shown in self._words:
-            if f'"{word}"' in line:
-                line = re.sub(rf'(?<=[:\[,])"{re.escape(word)}"(?!:)', f'"{shown}"', line)
+            if word in line:
+                line = _STRING.sub(lambda found, w=word, s=shown: _as_whole(found, w, s), line)
         return line
 
     def _without_packed(self, line: str, packed: str) -> str:
@@ -115,8 +131,60 @@ class Disguise:
     def leaks(self, text: str) -> list[str]:
         """The aliases of those known secrets that a finished text still holds in any form."""
         found = {shown.strip("«»") for form, shown in self._forms if form in text}
+        strings = " ".join(string[0] for string in _STRING.finditer(text) if not string[1]) if self._numbers else ""
+        found |= {shown.strip("«»") for number, shown in self._numbers if number in strings}
         found |= {"pack" for packed in self._packed if packed in text}
         return sorted(found)
+
+
+_NUMERIC: Final = re.compile(r"[0-9.,:eE+-]+")
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"(:?)')
+"""A text in a line of JSON, and whether it is the name of a member."""
+
+
+def _is_like_a_word(text: str) -> bool:
+    """Whether it is too much like a word or a small number to be taken out of the middle of a text."""
+    kinds = any(letter.isdigit() for letter in text) + any(letter.isalpha() for letter in text)
+    return len(text) < SHORTEST or (len(text) < WORD and kinds < 2)
+
+
+def _in_value(found: "re.Match[str]", form: str, shown: str) -> str:
+    return found[0] if found[1] else _replaced(found[0], form, shown)
+
+
+def _as_whole(found: "re.Match[str]", word: str, shown: str) -> str:
+    """A text in a line with `shown` for a word that is all of it, or all of a value where it is JSON itself."""
+    if found[1]:
+        return found[0]
+    inner = found[0][1:-1]
+    if inner == word:
+        return f'"{shown}"'
+    if "\\" not in inner:
+        return found[0]
+    escaped = re.escape(word.replace("\\", "\\\\").replace('"', '\\"'))
+    return re.sub(rf'([:\[,]\s*\\"){escaped}(?=\\"(?!\s*:))', lambda value: value[1] + shown, found[0])
+
+
+def _replaced(line: str, form: str, shown: str) -> str:
+    """`line` with `shown` for each `form`, but for one that begins inside of an escape: that is other text."""
+    if "\\" not in line:
+        return line.replace(form, shown)
+    parts, done, at = list[str](), 0, line.find(form)
+    while at >= 0:
+        if _is_in_an_escape(line, at):
+            at = line.find(form, at + 1)
+        else:
+            parts += [line[done:at], shown]
+            done = at + len(form)
+            at = line.find(form, done)
+    return "".join([*parts, line[done:]])
+
+
+def _is_in_an_escape(line: str, at: int) -> bool:
+    before = line[max(at - 40, 0) : at]
+    unicode = re.search(r"(\\+)u[0-9a-fA-F]{0,3}\Z", before)
+    backslashes = unicode[1] if unicode else before[len(before.rstrip("\\")) :]
+    return len(backslashes) % 2 == 1
 
 
 def _in_json(text: str) -> str:

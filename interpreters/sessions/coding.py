@@ -40,8 +40,9 @@ from kickcore.secret import Secret
 NO_RAW: Final = Raw(b"")
 """Stands for JSON that is not there: msgspec takes no union of `Raw` and None."""
 
-KEPT_HEADERS: Final = frozenset({"content-type", "date", "etag", "location", "retry-after"})
-"""The headers of an answer that a recording keeps, beside those whose name speaks of a rate limit."""
+KEPT_HEADERS: Final = frozenset({"content-type", "etag", "location", "retry-after"})
+"""The headers of an answer that a recording keeps, beside those whose name speaks of a rate limit; and `date` where it
+is read: beside `retry-after`, and on answers of the identity host."""
 
 
 class Hold(Struct, frozen=True, tag="hold"):
@@ -199,16 +200,33 @@ def is_one_line_of_json(body: bytes, text: str) -> bool:
 
 
 def _sending(request: Request) -> bytes:
-    written = _Sending(request.method, request.url, request.query, request.bearer, request.form)
-    for member, value in written_body(request.body).items() if request.body else ():
-        setattr(written, member, value)
-    written.timeout, written.limit, written.group = request.timeout, request.limit, request.group
+    written = _Sending(
+        request.method,
+        request.url,
+        request.query,
+        request.bearer,
+        request.form,
+        NO_RAW,
+        None,
+        None,
+        request.timeout,
+        request.limit,
+        request.group,
+    )
+    if request.body:
+        for member, value in written_body(request.body).items():
+            setattr(written, member, value)
     return _ENCODER.encode(written)
 
 
-def kept_headers(response: Response) -> Response:
+def kept_headers(response: Response, *, with_date: bool = True) -> Response:
     """The answer with those headers only that a recording keeps."""
-    kept = tuple(header for header in response.headers if header[0] in KEPT_HEADERS or "ratelimit" in header[0])
+    with_date = with_date or any(name == "retry-after" for name, _ in response.headers)
+    kept = tuple(
+        header
+        for header in response.headers
+        if header[0] in KEPT_HEADERS or "ratelimit" in header[0] or (with_date and header[0] == "date")
+    )
     return response if len(kept) == len(response.headers) else Response(response.status, kept, response.body)
 
 

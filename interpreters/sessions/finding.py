@@ -17,6 +17,9 @@ from kickcore.secret import Secret
 Found = tuple[str, str]
 """A role and a text."""
 
+LONG_VERSION: Final = 16
+"""Characters of a token's version from which it is made of what it is the version of, as files have it."""
+
 _ROLE_OF: Final = {
     "access_token": "at",
     "bearer": "at",
@@ -57,6 +60,9 @@ def in_value(value: object, name: str = "") -> Iterable[Found]:
     """Every `Secret` in an effect or an answer, by its type; the member that holds it gives the role."""
     if isinstance(value, Secret):
         yield _ROLE_OF.get(name, "sec"), value.reveal()
+    elif isinstance(value, str):
+        if name == "version" and len(value) >= LONG_VERSION:
+            yield "v", value
     elif isinstance(value, Struct):
         for member in value.__struct_fields__:
             yield from in_value(getattr(value, member), member)

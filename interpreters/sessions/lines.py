@@ -40,9 +40,11 @@ class AppTold(Struct, omit_defaults=True):
     id_url: str = ID_URL
     policy: Policy = Policy()
 
-    def app(self, secret: str, account: str = "") -> App:
-        """The app again, with a secret that stands for the real one."""
-        return App(self.client_id, Secret(secret), self.api_url, self.id_url, checked_account(account), self.policy)
+    def app(self, account: str = "") -> App:
+        """The app again, acting for an account."""
+        return App(
+            self.client_id, Secret(self.client_secret), self.api_url, self.id_url, checked_account(account), self.policy
+        )
 
 
 class Header(Struct, omit_defaults=True):
@@ -69,7 +71,8 @@ class Line(Struct, omit_defaults=True):
     and after a wait of `d`. Instead of the answer `r` there may be an exception `x`, or `cancel`: the program was
     cancelled there. With `ask` it is no answer yet, but says that something is about to be done that cannot be undone.
 
-    On a program's first line: `s`, when it began; `a`, its account; `run`, its arguments, if it is one of kickcore's.
+    On a program's first line: `s`, when it began, if that was not `d` before `t`; `a`, its account; `run`, its
+    arguments, if it is one of kickcore's.
     """
 
     p: str
@@ -109,6 +112,7 @@ class Footer(Struct, omit_defaults=True):
     leaks: int = 0
 
 
+_KNOWN: Final = frozenset(KINDS)
 _HEADER: Final = decoder(Header)
 _LINE: Final = decoder(Line)
 _FOOTER: Final = decoder(Footer)
@@ -166,6 +170,7 @@ def read(octets: bytes, name: str = "a session", *, partial: bool = False) -> Se
         raise _broken(name, 0, "it is empty")
     header = _header(rows[0] if rows else octets, name)
     lines, numbers, pending = list[Line](), list[int](), dict[tuple[str, int], Line]()
+    following: dict[str, int] = {}
     footer: Footer | None = None
     for number, row in enumerate(rows[1:], 2):
         if footer is not None:
@@ -180,12 +185,16 @@ def read(octets: bytes, name: str = "a session", *, partial: bool = False) -> Se
         asked = pending.pop((line.p, line.i), None) if pending else None
         if asked is not None and not line.cancel:
             line.k, line.q = asked.k, asked.q
+            line.s, line.a, line.run = asked.s, asked.a, asked.run
+        flaw = _flaw(line, header, following.get(line.p, 0))
+        if flaw:
+            raise _broken(name, number, flaw)
+        following[line.p] = line.i + 1
         lines.append(line)
         numbers.append(number)
     if is_cut and not partial:
         raise _broken(name, len(rows) + 1, "the last line is cut: the recording was not closed; partial=True takes it")
     _check_end(footer, len(lines), name, partial=partial)
-    _check_lines(lines, numbers, header, name)
     return Session(header, tuple(lines), tuple(numbers), tuple(pending.values()), footer, name)
 
 
@@ -202,24 +211,21 @@ def _check_end(footer: Footer | None, count: int, name: str, *, partial: bool) -
         )
 
 
-def _check_lines(lines: list[Line], numbers: list[int], header: Header, name: str) -> None:
-    following: dict[str, int] = {}
-    for line, number in zip(lines, numbers, strict=True):
-        expected = following.get(line.p, 0)
-        if line.i != expected:
-            raise _broken(
-                name, number, f"it is number {line.i} of its program, after {expected - 1}; run: kickcore session fix"
-            )
-        following[line.p] = expected + 1
-        if not line.cancel and (line.k not in KINDS or line.k not in header.kinds):
-            raise _broken(name, number, f"nothing of the kind {line.k[:40]!r} is known")
-        if line.cancel:
-            line.k = ""
-        elif line.k != "stalled":
-            if bool(bytes(line.r)) is bool(bytes(line.x)):
-                raise _broken(name, number, "it has not exactly one of an answer and an exception")
-            if not bytes(line.q):
-                raise _broken(name, number, "it does not say what was asked")
+def _flaw(line: Line, header: Header, expected: int) -> str:
+    """What is wrong with a line that can be read, or nothing."""
+    if line.i != expected:
+        return f"it is number {line.i} of its program, after {expected - 1}; run: kickcore session fix"
+    if line.cancel:
+        line.k = ""
+        return ""
+    if line.k not in header.kinds or line.k not in _KNOWN:
+        return f"nothing of the kind {line.k[:40]!r} is known"
+    if line.k != "stalled":
+        if bool(bytes(line.r)) is bool(bytes(line.x)):
+            return "it has not exactly one of an answer and an exception"
+        if not bytes(line.q):
+            return "it does not say what was asked"
+    return ""
 
 
 def _header(row: bytes, name: str) -> Header:

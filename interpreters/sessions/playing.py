@@ -27,7 +27,7 @@ from interpreters.sessions.divergence import (
     summary,
 )
 from interpreters.sessions.finding import in_ask
-from interpreters.sessions.lines import Session
+from interpreters.sessions.lines import AppTold, Session
 from interpreters.sessions.naming import Names, begun_again, named
 from interpreters.sessions.steps import ENDED, Ended, Steps, ahead, place_of
 from kickcore.effects import (
@@ -74,11 +74,11 @@ class Play:
 
     __slots__ = ("account", "app", "at", "children", "draws", "event", "is_cancelled", "lines", "name", "steps", "time")
 
-    def __init__(self, name: str, steps: Steps, lines: "deque[int]", draws: Draws, time: int, account: str) -> None:
+    def __init__(self, name: str, steps: Steps, lines: "deque[int]", time: int, account: str) -> None:
         self.name = name
         self.steps = steps
         self.lines = lines
-        self.draws = draws
+        self.draws: Draws | None = None
         self.time = time
         self.account = account
         self.children = 0
@@ -159,6 +159,7 @@ class Player:
         self._failure: ReplayDivergence | None = None
         self._broken = ""
         self._tokens: dict[Slot, Token | None] = {}
+        self._seen: list[tuple[Slot, Token | None]] = []
         self._sources: dict[str, int] = {}
         self._pacing: anyio.Lock | None = None
         self.delivered: list[int] = []
@@ -217,10 +218,10 @@ class Player:
         time = self._start
         if lines:
             first = self.session.lines[lines[0]]
-            time += first.t if first.s is None else first.s
+            time += first.t - first.d if first.s is None else first.s
         elif self._next:
             time += self.session.lines[self._next - 1].t
-        play = Play(name, steps, lines, Draws(self.session.header.seed, name), time, account)
+        play = Play(name, steps, lines, time, account)
         self._plays[name] = play
         self._ready.append(play)
         self._settle(play, steps.begin())
@@ -261,6 +262,9 @@ class Player:
     @property
     def tokens(self) -> Mapping[Slot, Token | None]:
         """The tokens that programs have loaded or saved so far."""
+        for slot, token in self._seen:
+            self._tokens[slot] = token
+        self._seen.clear()
         return self._tokens
 
     # What happens
@@ -271,8 +275,8 @@ class Player:
             told = self.session.header.app
             if told is None:
                 raise SessionError(f"{self.session.name} does not say for which app its programs run")
-            secret = self.bindings.shown(msgspec.json.encode(told.client_secret))
-            app = self._apps[account] = told.app(msgspec.json.decode(secret, type=str), account)
+            shown = msgspec.json.decode(self.bindings.shown(msgspec.json.encode(told)), type=AppTold)
+            app = self._apps[account] = shown.app(account)
         return app
 
     def pump(self) -> None:
@@ -283,28 +287,32 @@ class Player:
     def deliver_next(self) -> bool:
         """Deliver one answer, if a program asks for it whose turn it is."""
         if self._in_program_order:
-            while self._ready:
-                play = self._ready[0]
-                if play.lines and not play.is_done:
+            return self._deliver_to_any()
+        lines, plays = self._lines, self._plays
+        while (at := self._next) < self._count:
+            play = plays.get(lines[at].p)
+            if play is not None:
+                own = play.lines
+                if own and own[0] == at and play.steps.asked is not ENDED:
+                    self._next = at + 1
                     self._deliver(play)
                     return True
-                _ = self._ready.popleft()
-            return False
-        while self._next < self._count:
-            play = self._plays.get(self._lines[self._next].p)
-            if play is None:
-                if self._lines[self._next].cancel:
-                    # It was cancelled before it asked for anything, and may be so again.
-                    self._next += 1
-                    continue
+                if not self._passes_over(play):
+                    return False
+            elif lines[at].cancel:
+                # It was cancelled before it asked for anything, and may be so again.
+                self._next = at + 1
+            else:
                 return False
-            lines = play.lines
-            if lines and lines[0] == self._next and play.steps.asked is not ENDED:
-                self._next += 1
+        return False
+
+    def _deliver_to_any(self) -> bool:
+        while self._ready:
+            play = self._ready[0]
+            if play.lines and not play.is_done:
                 self._deliver(play)
                 return True
-            if not self._passes_over(play):
-                return False
+            _ = self._ready.popleft()
         return False
 
     def _passes_over(self, play: Play) -> bool:
@@ -339,7 +347,8 @@ class Player:
                 answer = self._answers.get((kind, raw), self)
                 if answer is self:
                     answer = self._answers[kind, raw] = self._read(kind, raw, number)
-                answer = self._noted(play, asked, answer)
+                if kind in _NOTED:
+                    answer = self._noted(play, asked, answer)
             self._settle(play, steps.answer(answer))
         elif line.k == "stalled":
             self._settle(play, steps.stall())
@@ -351,11 +360,11 @@ class Player:
         """The answer, after what follows from it beside the program."""
         match asked:
             case LoadToken(slot):
-                self._tokens[slot] = answer.token if isinstance(answer, Stored) else None
+                self._seen.append((slot, answer.token if isinstance(answer, Stored) else None))
             case SaveToken(slot, token):
-                self._tokens[slot] = token
+                self._seen.append((slot, token))
             case DropToken(slot):
-                self._tokens[slot] = None
+                self._seen.append((slot, None))
             case Notify(notice):
                 self._tell(notice)
             case RenewAhead():
@@ -391,27 +400,32 @@ class Player:
 
     def _settle(self, play: Play, asked: Any) -> None:
         """Answer what needs no line, and compare what is asked then with what was recorded."""
-        steps = play.steps
-        while asked is not ENDED:
-            kind = type(cast("object", asked))
-            if kind is Now:
-                asked = steps.answer(play.time / 1_000_000)
-            elif kind is LoadApp and not self._is_next(play, "load_app"):
-                if play.app is None:
-                    play.app = self._app(play.account)
-                asked = steps.answer(play.app)
-            elif kind is LoadPace and not self._is_next(play, "load_pace"):
-                asked = steps.answer(_FREE)
-            elif kind is Entropy:
-                asked = steps.answer(play.draws.draw(asked.size, asked.purpose))
-            else:
-                self._compare(play, asked)
-                return
+        if asked is not ENDED:
+            lines = play.lines
+            following = self._lines[lines[0]].k if lines else ""
+            answer = play.steps.answer
+            while asked is not ENDED:
+                kind = type(cast("object", asked))
+                if kind is Now:
+                    asked = answer(play.time / 1_000_000)
+                elif kind is LoadApp and following != "load_app":
+                    if play.app is None:
+                        play.app = self._app(play.account)
+                    asked = answer(play.app)
+                elif kind is LoadPace and following != "load_pace":
+                    asked = answer(_FREE)
+                elif kind is Entropy:
+                    asked = answer(self._drawn(play, asked))
+                else:
+                    self._compare(play, asked)
+                    return
         if play.event is not None:
             play.event.set()
 
-    def _is_next(self, play: Play, kind: str) -> bool:
-        return bool(play.lines) and self._lines[play.lines[0]].k == kind
+    def _drawn(self, play: Play, asked: Entropy) -> bytes:
+        if play.draws is None:
+            play.draws = Draws(self.session.header.seed, play.name)
+        return play.draws.draw(asked.size, asked.purpose)
 
     # Comparing
 
@@ -692,6 +706,7 @@ class Player:
         )
 
 
+_NOTED: Final = frozenset({"load_token", "save_token", "drop_token", "notify", "renew_ahead"})
 _CAME_BY: Final = {"send": "answered", "load_token": "loaded", "save_token": "saved", "consent": "granted"}
 FIX: Final = "if this is intended, record the session anew"
 

@@ -202,13 +202,16 @@ class Recording:
                 self._started = now
             if "t" in members:
                 members["t"] = now - self._started
-            first = track.first(self._started) if track.is_first else {}
+            first = track.first(self._started, now) if track.is_first else {}
             if "ask" not in members:
                 self._count += 1
-            rest = encoded({**members, **first}).decode()
-            line = f'{{"p":{msgspec.json.encode(track.name).decode()},{self.disguise.hide(rest[1:])}'
-            if "k" in members:
-                self._kinds.add(members["k"])
+            kind = members.get("k", "")
+            self._kinds.add(kind)
+            # What a line is, is no secret, whatever secrets there are.
+            what = {name: members[name] for name in _WHAT if name in members}
+            rest = {name: value for name, value in (*members.items(), *first.items()) if name not in _WHAT}
+            named = encoded({"p": track.name, **what}).decode()
+            line = f"{named[:-1]},{self.disguise.hide(encoded(rest).decode())[1:]}"
             self._lines.append(line)
             self._keep(line)
 
@@ -250,13 +253,13 @@ class Recording:
             "lib": VERSION,
             "t0": instant_of(self._started or 0),
             "seed": self.seed,
-            "kinds": dict.fromkeys(sorted(self._kinds) if is_whole else KINDS, 1),
+            "kinds": dict.fromkeys(sorted(self._kinds - {""}) if is_whole else KINDS, 1),
         }
+        rows = encoded(header).decode()[:-1]
         if self._app is not None:
-            header["app"] = app_as_told(self._app)
-        hidden = self.disguise.hide(encoded(header).decode())
+            rows += f',"app":{self.disguise.hide(encoded(app_as_told(self._app)).decode())}'
         sizes = msgspec.json.encode(dict(sorted(self.disguise.sizes.items()))).decode()
-        return f'{hidden[:-1]},"sizes":{sizes}}}'.encode()
+        return f'{rows},"sizes":{sizes}}}'.encode()
 
     def text(self) -> bytes:
         """The whole file, as far as it has come."""
@@ -392,10 +395,11 @@ class Track:
         """Whether nothing was written of it so far."""
         return self._arguments is not _WRITTEN
 
-    def first(self, started: int) -> dict[str, Any]:
+    def first(self, started: int, now: int) -> dict[str, Any]:
         """What stands on the first line of a program."""
         arguments, self._arguments = self._arguments, _WRITTEN
-        told: dict[str, Any] = {"s": self._began - started}
+        # Else it is told by how long the first answer was waited for.
+        told: dict[str, Any] = {"s": self._began - started} if now < self._began else {}
         if self.account:
             told["a"] = self.account
         if arguments is not None:
@@ -433,7 +437,7 @@ class Track:
             return answer
         if isinstance(asked, LoadPace) and answer == _FREE:
             return answer
-        answer = _as_kept(answer, now)
+        answer = _as_kept(asked, answer, now)
         if answer is not None and not self._knows(answer):
             self.recording.see(in_answer(asked, answer))
         kind = kind_of(asked)
@@ -502,13 +506,14 @@ class Track:
         return f"{self.name}/{self.children}"
 
 
+_WHAT: Final = ("ask", "i", "k", "cancel")
 _WRITTEN: Final = Raw(b"0")
 _FREE: Final = Pace()
 
 
-def _as_kept(answer: object, now: int) -> object:
-    if isinstance(answer, Response):
-        return kept_headers(answer)
+def _as_kept(asked: Asked, answer: object, now: int) -> object:
+    if isinstance(answer, Response) and isinstance(asked, Send):
+        return kept_headers(answer, with_date="/oauth/" in asked.request.url)
     if isinstance(answer, Stored) and answer.at_least and answer.at_least * 1_000_000 <= now:
         # It says no more than the clock does.
         return replace(answer, at_least=0.0)

@@ -75,9 +75,21 @@ class Steps:
     def answer(self, answer: object) -> Asked | Ended:
         """Give it the answer; what it asks next."""
         asked = self.asked
-        if type(asked) is Exclusive and self._inner is None:
-            self._inner, self._slot, answer = exclusive(asked), asked.slot, None
-        return self._next(answer, None)
+        if self._inner is not None:
+            return self._next(answer, None)
+        if type(asked) is Exclusive:
+            self._inner, self._slot = exclusive(asked), asked.slot
+            return self._next(None, None)
+        # By far the most frequent, so by itself.
+        try:
+            self.asked = asked = self._program.send(answer)
+        except StopIteration as stop:
+            self.value, self.asked = stop.value, ENDED
+            return ENDED
+        except Exception as error:  # noqa: BLE001 - it goes to whoever runs the program
+            self.error, self.asked = error, ENDED
+            return ENDED
+        return asked
 
     def fail(self, error: Exception) -> Asked | Ended:
         """Throw an exception in, at the line that asked; what it asks next."""

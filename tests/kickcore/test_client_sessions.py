@@ -87,7 +87,7 @@ async def test_a_whole_flow_is_recorded_and_replayed_without_a_kick(anyio_backen
             assert await a_flow(client) == seen
 
 
-@pytest.mark.parametrize("name", ["flow-asyncio.jsonl", "flow-trio.jsonl"])
+@pytest.mark.parametrize("name", ["format-1-asyncio.jsonl", "format-1-trio.jsonl"])
 async def test_what_was_recorded_on_either_loop_replays_on_both(anyio_backend: str, name: str) -> None:
     path = Path(__file__).parent.parent / "sessions" / name
     if os.environ.get("KICKCORE_RECORD") and anyio_backend in name:
@@ -193,11 +193,11 @@ def test_a_session_that_is_not_there_is_told_when_the_client_is_made(tmp_path: P
     with pytest.raises(SessionError, match="record it first"):
         KickClient.replaying(tmp_path / "none.jsonl")
     with pytest.raises(ValueError, match="backwards"):
-        KickClient.replaying(load(Path(__file__).parent.parent / "sessions" / "flow-trio.jsonl"), order="backwards")
+        KickClient.replaying(load(Path(__file__).parent.parent / "sessions" / "format-1-trio.jsonl"), order="backwards")
 
 
 def test_a_kept_session_is_made_of_lines_that_people_can_read() -> None:
-    text = (Path(__file__).parent.parent / "sessions" / "flow-asyncio.jsonl").read_text("utf-8")
+    text = (Path(__file__).parent.parent / "sessions" / "format-1-asyncio.jsonl").read_text("utf-8")
     header = json.loads(text.splitlines()[0])
     assert header["kcs"] == 1
     assert header["app"]["client_secret"] == "«cs:1»"

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interpreters.sessions.aliases import ALIAS_TEXT, ROLES, Bindings, Clash, Disguise, fake, suspicious
+from interpreters.sessions.aliases import ALIAS_TEXT, ROLES, WORD, Bindings, Clash, Disguise, fake, suspicious
 
 SECRET = "Zk3-q_T7+w/9x=Vb«R"
 TOKENS = st.text(string.ascii_letters + string.digits + "-_.~+/=", min_size=6, max_size=60).filter(
-    lambda text: not text.isalpha()
+    lambda text: len(text) >= WORD or (any(map(str.isdigit, text)) and any(map(str.isalpha, text)))
 )
 
 
@@ -67,6 +67,33 @@ def test_a_literal_quotation_mark_is_doubled_and_is_no_alias() -> None:
     line = Disguise().hide('{"t":"«at:1» and «you»"}')
     assert line == '{"t":"««at:1» and ««you»"}'
     assert Bindings().shown(line.encode()).decode() == '{"t":"«at:1» and «you»"}'
+
+
+@pytest.mark.parametrize(
+    ("line", "hidden"),
+    [
+        (r'{"t":"\u00000000ab"}', r'{"t":"\u0000«at:1»"}'),
+        (r'{"t":"\u000000ab"}', r'{"t":"\u000000ab"}'),
+        (r'{"t":"\u00a10000ab"}', r'{"t":"\u00a1«at:1»"}'),
+        (r'{"t":"\n0000ab"}', r'{"t":"\n«at:1»"}'),
+        (r'{"t":"\\u0000ab"}', r'{"t":"\\u«at:1»"}'),
+        (r'{"t":"\\0000ab"}', r'{"t":"\\«at:1»"}'),
+    ],
+)
+def test_an_escape_is_not_torn(line: str, hidden: str) -> None:
+    disguise = Disguise()
+    disguise.see("at", "0000ab")
+    assert disguise.hide(line) == hidden
+
+
+@pytest.mark.parametrize("secret", ["123456789012", "1795591915.431121"])
+def test_a_secret_of_digits_is_hidden_in_texts_and_numbers_stay_numbers(secret: str) -> None:
+    disguise = Disguise()
+    disguise.see("at", secret)
+    line = disguise.hide(f'{{"t":123456789012,"d":[123456789012],"{secret}":1,"x":"so {secret}!"}}')
+    assert line == f'{{"t":123456789012,"d":[123456789012],"{secret}":1,"x":"so «at:1»!"}}'
+    assert not disguise.leaks('{"t":123456789012}')
+    assert disguise.leaks(f'{{"x":"{secret}"}}') == ["at:1"]
 
 
 def test_a_longer_secret_goes_before_one_that_it_begins_with() -> None:
