@@ -38,7 +38,7 @@ PROGRAMS: dict[str, Callable[[DrawnWorld], Program[Any]]] = {
 
 
 PUBLIC = {
-    *("GET", "POST", "DELETE", "PUT", "PATCH", "app", "user", "id", "slug", "p", "s", "authorization_code"),
+    *("a", "123", "GET", "POST", "DELETE", "PUT", "PATCH", "app", "user", "id", "slug", "p", "s", "authorization_code"),
     *("grant_type", "client_id", "client_secret", "refresh_token", "client_credentials", "code", "code_verifier"),
     *("redirect_uri", "token", "token_type_hint", "token_hint_type", "access_token", "content-type", "retry-after"),
     *("user:read", "http://127.0.0.1:3000/callback", "http://127.0.0.1", "https://id.kick.com", "unknown", "failed"),
