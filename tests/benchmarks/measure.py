@@ -329,7 +329,7 @@ async def crowd(callers: int) -> None:
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--rounds", type=int, default=15)
-    rounds = options.parse_args().rounds
+    rounds = options.parse_known_args()[0].rounds
     names = ("kickcore", "kickcom.py", "httpx2", "msgspec", "anyio", "trio", "aiohttp")
     print(
         f"CPython {platform.python_version()}, {platform.machine()}; " + ", ".join(f"{n} {version(n)}" for n in names)
