@@ -28,7 +28,7 @@ SAVE_AGAIN_AFTER: Final = 30.0
 class _Held(Struct, kw_only=True):
     """A token in memory. `version` is the store's; `unsaved` since when; `own` if the caller keeps it himself.
 
-    `wall` and `ticks` are what both clocks said when it came.
+    `wall` and `ticks` are what both clocks said when it came. `over` is when the login was that this one replaced.
     """
 
     token: Token
@@ -37,6 +37,7 @@ class _Held(Struct, kw_only=True):
     ticks: float
     unsaved: float | None = None
     own: bool = False
+    over: float | None = None
 
 
 class RememberedTokens:
@@ -151,6 +152,9 @@ class RememberedTokens:
         if before is not None and before.own:
             return Saved(self._hold(slot, token, self._mint(), own=True).version)
         held = self._hold(slot, token, version, unsaved=self._ticks())
+        if before is not None:
+            is_same_login = before.token.granted_at == token.granted_at
+            held.over = before.over if is_same_login else before.token.granted_at
         if before is not None and before.unsaved is not None:
             return await self._save_again(slot, held)
         return await self._store(slot, held)
@@ -194,12 +198,21 @@ class RememberedTokens:
         if self._held.get(slot) is not held:
             # Renewed, put or dropped while the store was read: now this one is the older.
             return Superseded(self._now_held(slot))
-        if stored is not None and stored.version != held.version and _is_later(stored.token, held.token):
+        if stored is not None and stored.version != held.version and self._is_later(stored.token, held):
             # Another process has logged in or renewed meanwhile. (Of the same version, a clock was set back.)
             self._remember(slot, stored)
             return Superseded(stored)
         held.version = stored.version if stored else ""
         return await self._store(slot, held)
+
+    def _is_later(self, theirs: Token, held: _Held) -> bool:
+        """Whether theirs is of a later login, or of the same and issued later."""
+        ours = held.token
+        if theirs.granted_at is None or ours.granted_at is None or theirs.granted_at == ours.granted_at:
+            return theirs.issued_at > ours.issued_at
+        # What ours replaced cannot be later; else, ours was at another time if the clock was set meanwhile.
+        set_by = self._clock() - (held.wall + max(self._ticks() - held.ticks, 0.0))
+        return theirs.granted_at != held.over and theirs.granted_at > ours.granted_at + set_by
 
     async def drop(self, slot: Slot) -> None:
         """Forget the token of `slot`, here and in the store. A caller's own token was never stored."""
@@ -280,13 +293,6 @@ class RememberedTokens:
             else:
                 async with self.store.hold(slot) as alone:
                     yield alone
-
-
-def _is_later(theirs: Token, ours: Token) -> bool:
-    """Whether theirs is of a later login, or of the same and issued later."""
-    if theirs.granted_at is not None and ours.granted_at is not None and theirs.granted_at != ours.granted_at:
-        return theirs.granted_at > ours.granted_at
-    return theirs.issued_at > ours.issued_at
 
 
 def _is_marked(before: Token, after: Token) -> bool:

@@ -168,6 +168,18 @@ class Process(Live):
             APP, Wire(self), tokens, browser=self.consenting, clock=lambda: life.wall, on_notice=life.notices.append
         )
 
+    @property
+    def at_least(self) -> float:
+        """What time it must be by now, by the token that it holds: the clock may have been set since that came."""
+        held = self.tokens._held.get(SLOT)
+        return 0.0 if held is None else self.tokens._stored(held).at_least
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether it holds a token that could not be stored."""
+        held = self.tokens._held.get(SLOT)
+        return held is not None and held.unsaved is not None
+
     async def step(self) -> None:
         await asyncio.sleep(0)
         if self.is_dead:
@@ -270,9 +282,10 @@ class Life:
 
     def start(self, process: Process, program: Any) -> Call:
         held = process.tokens.peek(SLOT) or self.disk.token
-        now = max(self.wall, START + self.ticks)
+        now = max(self.wall, START + self.ticks, process.at_least)
         # What could not be stored is stored in passing, and that may wait for a moment.
-        is_good = held is not None and now < held.expires_at - 60 and held.attempt is None and not self.is_full
+        is_stored = not self.is_full and not process.has_unsaved
+        is_good = held is not None and now < held.expires_at - 60 and held.attempt is None and is_stored
         could_go_on = is_good and program.__name__ == "token_for"
         task = self.loop.create_task(run(program, process, process))
         call = Call(process, task, self.wall, could_go_on=could_go_on, has_disk=not self.is_full)
@@ -301,6 +314,7 @@ class Life:
         call = self.start(self.processes[number], logout())
         # A login that is not stored yet, or could not be, has not been logged out by another.
         is_elsewhere = any(self.accepts(refresh) for refresh in self.held())
+        is_elsewhere = is_elsewhere or any(process.has_unsaved for process in self.processes)
         is_coming = any(call.is_login and not call.is_over for call in self.calls)
         is_done = call.is_over and call.error is None and self.disk.token is None
         self.is_out = is_done and not is_elsewhere and not is_coming

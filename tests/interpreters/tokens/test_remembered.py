@@ -211,6 +211,43 @@ async def test_a_save_that_is_tried_again_gives_way_to_what_was_issued_later(
     assert stored.token == later
 
 
+def login(name: str, at: float) -> Token:
+    return Token(Secret(f"AT-{name}"), at + 100, at, Secret(f"RT-{name}"), None, at, at)
+
+
+@pytest.mark.parametrize(
+    ("set_by", "theirs", "wins"),
+    [
+        (0.0, login("theirs", 40.0), False),
+        (0.0, login("theirs", 60.0), True),
+        # The clock was set back by a hundred: what looks earlier by fifty is later by as much.
+        (-100.0, login("theirs", 0.5), True),
+        (-100.0, login("theirs", -60.0), False),
+        (100.0, login("theirs", 140.0), False),
+        # What our login replaced is no later one, whatever the clocks say.
+        (-100.0, login("before", 20.0), False),
+    ],
+)
+async def test_a_login_that_is_saved_late_gives_way_to_a_later_one_whatever_clock_was_set(
+    store: Watched, clock: Clock, set_by: float, theirs: Token, wins: bool
+) -> None:
+    wall = [50.0]
+    tokens = RememberedTokens(store, clock, lambda: wall[0])
+    saved = await MemoryStore.save(store, USER, login("before", 20.0), "")
+    assert isinstance(saved, Saved)
+    assert await tokens.load(USER) is not None
+    store.fails = OSError("full")
+    with pytest.warns(TokenNotSaved):
+        _ = await tokens.save(USER, login("ours", 50.0), saved.version)
+    store.fails = None
+    wall[0] += set_by
+    _ = await MemoryStore.save(store, USER, theirs, saved.version)
+    await tokens.flush()
+    kept = await store.kept()
+    assert kept is not None
+    assert kept.refresh_token == (theirs.refresh_token if wins else Secret("RT-ours"))
+
+
 async def test_a_reread_does_not_believe_that_nothing_is_there(tokens: RememberedTokens, store: Watched) -> None:
     assert await tokens.load(USER) is None
     await stored_by_another(store, 1)
