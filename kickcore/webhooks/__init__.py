@@ -1,0 +1,58 @@
+"""Webhooks: whether a delivery is from Kick, and what it says. Pure: bytes and headers in, values out."""
+
+from kickcore.webhooks.emotes import Emote, pieces_of, without_emotes
+from kickcore.webhooks.events import (
+    EVENTS,
+    ChannelFollowed,
+    ChatMessage,
+    DropsClaim,
+    Event,
+    EventUser,
+    KicksGifted,
+    LivestreamMetadataUpdated,
+    LivestreamStatusUpdated,
+    ModerationBanned,
+    RedemptionUpdated,
+    Strangeness,
+    SubscriptionGifts,
+    SubscriptionNew,
+    SubscriptionRenewal,
+    Unknown,
+    parse,
+    parse_claim,
+)
+from kickcore.webhooks.keys import KICK_PUBLIC_KEY, PublicKey, public_key
+from kickcore.webhooks.verifying import LARGEST_BODY, WINDOW, Delivery, Refusal, Rejected, verify
+
+__all__ = [
+    "EVENTS",
+    "KICK_PUBLIC_KEY",
+    "LARGEST_BODY",
+    "WINDOW",
+    "ChannelFollowed",
+    "ChatMessage",
+    "Delivery",
+    "DropsClaim",
+    "Emote",
+    "Event",
+    "EventUser",
+    "KicksGifted",
+    "LivestreamMetadataUpdated",
+    "LivestreamStatusUpdated",
+    "ModerationBanned",
+    "PublicKey",
+    "RedemptionUpdated",
+    "Refusal",
+    "Rejected",
+    "Strangeness",
+    "SubscriptionGifts",
+    "SubscriptionNew",
+    "SubscriptionRenewal",
+    "Unknown",
+    "parse",
+    "parse_claim",
+    "pieces_of",
+    "public_key",
+    "verify",
+    "without_emotes",
+]
