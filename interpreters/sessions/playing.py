@@ -440,34 +440,44 @@ class Player:
             if line.cancel or kind == "stalled":
                 return
             self._differs(play, asked, number, Reason.KIND)
-        recorded, used = bytes(line.q), ask(asked)
-        if self.bindings.known(recorded) != used:
-            self._unify(play, asked, number, recorded, used)
+        recorded = bytes(line.q)
+        # What is asked shows secrets, and a traceback shows local variables: so it is none.
+        if self.bindings.known(recorded) != ask(asked):
+            self._unify(play, asked, number, recorded)
 
-    def _unify(self, play: Play, asked: Asked, number: int, recorded: bytes, used: bytes) -> None:
+    def _unify(self, play: Play, asked: Asked, number: int, recorded: bytes) -> None:
         """The slow way: member by member, so that aliases can be bound, and told what they clash with."""
         before = self.bindings.version
-        try:
-            _unify_values(self.bindings, msgspec.json.decode(recorded), msgspec.json.decode(used), "")
-        except _At as at:
-            is_secret = ALIAS_TEXT.fullmatch(f"«{at.clash.recorded}»") is not None
-            self._differs(play, asked, number, Reason.IDENTITY if is_secret else Reason.FIELD, at)
+        clash = self._clash(asked, recorded)
+        if clash is not None:
+            self._differs(play, asked, number, *clash)
         if before != self.bindings.version:
             for found in ALIAS.finditer(recorded):
                 _ = self._sources.setdefault(found[0][2:-2].decode(), number)
 
-    def _differs(self, play: Play, asked: Asked, number: int, reason: Reason, at: "_At | None" = None) -> None:
+    def _clash(self, asked: Asked, recorded: bytes) -> "tuple[Reason, str, str, str] | None":
+        """In what they differ, and where: as recorded, and as used, without secrets."""
+        try:
+            _unify_values(self.bindings, msgspec.json.decode(recorded), msgspec.json.decode(ask(asked)), "")
+        except _At as at:
+            is_secret = ALIAS_TEXT.fullmatch(f"«{at.clash.recorded}»") is not None
+            reason = Reason.IDENTITY if is_secret else Reason.FIELD
+            return reason, at.pointer or "/", at.recorded, self._masked(asked, at.used)
+        return None
+
+    def _differs(
+        self, play: Play, asked: Asked, number: int, reason: Reason, pointer: str = "", was: str = "", is_now: str = ""
+    ) -> None:
         line = self.session.lines[number]
         kind = kind_of(asked)
-        used = self._masked(asked, ask(asked).decode())
-        if at is None:
-            pointer = recorded = shown = ""
-            recorded, shown = summary(line.k, bytes(line.q)), summary(kind, used.encode())
-            notes = "", ""
+        notes = "", ""
+        if pointer:
+            pointer = f"{kind} {pointer}"
+            recorded, shown = was, is_now
+            notes = self._note(was), self._note(is_now)
         else:
-            pointer = f"{kind} {at.pointer or '/'}"
-            recorded, shown = at.recorded, self._masked(asked, at.used)
-            notes = self._note(at.recorded), self._note(shown)
+            recorded = summary(line.k, bytes(line.q))
+            shown = summary(kind, self._masked(asked, ask(asked).decode()).encode())
         self._diverge(
             self._difference(
                 reason,
