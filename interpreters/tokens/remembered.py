@@ -162,8 +162,11 @@ class RememberedTokens:
     async def _mark(self, slot: Slot, held: _Held, token: Token) -> Saved | Superseded | NotSaved:
         """The same token with another attempt. Where that cannot be stored, nobody needs to be told."""
         held.token = token
-        if held.own or held.unsaved is not None:
+        if held.own:
             return Saved(held.version)
+        if held.unsaved is not None:
+            # What is about to be sent shall be in the store by then, if there is room again.
+            return await self._save_again(slot, held, is_told=False)
         try:
             outcome = await self.store.save(slot, token, held.version)
         except Exception as error:  # noqa: BLE001 - whatever a store fails with, the token is as it was
@@ -174,7 +177,7 @@ class RememberedTokens:
             self._remember(slot, outcome.stored)
         return outcome
 
-    async def _store(self, slot: Slot, held: _Held) -> Saved | Superseded | NotSaved:
+    async def _store(self, slot: Slot, held: _Held, *, is_told: bool = True) -> Saved | Superseded | NotSaved:
         try:
             outcome = await self.store.save(slot, held.token, held.version)
         except Exception as error:  # noqa: BLE001 - whatever a store fails with, the token is good
@@ -186,9 +189,9 @@ class RememberedTokens:
                 # Else a token was put here while this one was on its way to the store.
                 self._remember(slot, outcome.stored)
             return outcome
-        return _not_saved(reason)
+        return _not_saved(reason) if is_told else NotSaved(reason)
 
-    async def _save_again(self, slot: Slot, held: _Held) -> Saved | Superseded | NotSaved:
+    async def _save_again(self, slot: Slot, held: _Held, *, is_told: bool = True) -> Saved | Superseded | NotSaved:
         """Store what could not be stored, over what is there, unless that was issued later."""
         held.unsaved = self._ticks()
         try:
@@ -203,7 +206,7 @@ class RememberedTokens:
             self._remember(slot, stored)
             return Superseded(stored)
         held.version = stored.version if stored else ""
-        return await self._store(slot, held)
+        return await self._store(slot, held, is_told=is_told)
 
     def _is_later(self, theirs: Token, held: _Held) -> bool:
         """Whether theirs is of a later login, or of the same and issued later."""

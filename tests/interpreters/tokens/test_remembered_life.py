@@ -102,13 +102,26 @@ async def test_an_attempt_on_what_is_not_stored_yet_waits_with_it(tokens: Rememb
     with pytest.warns(TokenNotSaved):
         _ = await tokens.save(SLOT, TOKEN, "")
     version = (await loaded(tokens)).version
-    assert await saved(tokens, MARKED, version) == version
-    assert store.saves == 1
+    # Nobody is told once more.
+    assert await tokens.save(SLOT, MARKED, version) == NotSaved("full")
     store.fails = None
     await tokens.flush()
     there = await store.load(SLOT)
     assert there is not None
     assert there.token == MARKED
+
+
+async def test_an_attempt_is_stored_with_the_token_if_there_is_room_again(
+    tokens: RememberedTokens, store: Store
+) -> None:
+    store.fails = OSError("full")
+    with pytest.warns(TokenNotSaved):
+        _ = await tokens.save(SLOT, TOKEN, "")
+    store.fails = None
+    version = await saved(tokens, MARKED, (await loaded(tokens)).version)
+    there = await store.load(SLOT)
+    assert there is not None
+    assert (there.token, there.version) == (MARKED, version)
 
 
 async def test_an_attempt_on_the_callers_own_token_stays_in_memory(tokens: RememberedTokens, store: Store) -> None:
