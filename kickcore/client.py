@@ -3,11 +3,11 @@
 import os
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from inspect import GEN_CREATED, getgeneratorstate, isgenerator
 from traceback import clear_frames
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import httpx2
 
@@ -18,6 +18,7 @@ from interpreters.lifting import deprecated, flat, flowing
 from interpreters.live import Browser, Live
 from interpreters.pace import Pacing
 from interpreters.sessions.lines import Session, load
+from interpreters.sessions.modes import Mode, Take
 from interpreters.sessions.playing import Order, Player
 from interpreters.sessions.recording import Recording
 from interpreters.tokens import TokenStore
@@ -112,7 +113,8 @@ class KickClient:
         pacing = Pacing(time.time)
         transport = HttpTransport(http, pacing.gate)
         self._live = Live(app, transport, tokens, browser=browser, pacing=pacing, on_notice=on_notice)
-        self._session: Recording | Player | None = None
+        self._session: Recording | Player | Take | None = None
+        self._on_notice = on_notice
 
     # Users, channels, livestreams, categories
     fetch_user: Final = flat(users.fetch_user)
@@ -246,8 +248,9 @@ class KickClient:
     def user_token(self) -> Token | None:
         """The account's user token in memory, as last renewed, or None. Its texts are `Secret`s."""
         slot = self._live.app.slot(TokenKind.USER)
-        if isinstance(self._session, Player):
-            return self._session.tokens.get(slot)
+        player = self._session.player if isinstance(self._session, Take) else self._session
+        if isinstance(player, Player):
+            return player.tokens.get(slot)
         return self._live.tokens.peek(slot)
 
     @property
@@ -262,10 +265,11 @@ class KickClient:
         """
         return self._varied(self._live.acting_for(checked_account(account)), self._session)
 
-    def _varied(self, live: Live, session: "Recording | Player | None") -> "KickClient":
+    def _varied(self, live: Live, session: "Recording | Player | Take | None") -> "KickClient":
         other = object.__new__(KickClient)
         other._live = live
         other._session = session
+        other._on_notice = self._on_notice
         return other
 
     async def run(self, program: Program[T], *, label: str | None = None) -> T:
@@ -285,7 +289,7 @@ class KickClient:
             return await run(program, live, live)
         if isinstance(session, Player):
             return await session.run(program, label=label, account=live.app.account)
-        return await session.run(program, live, label=label)
+        return await session.run(program, live, label=label, account=live.app.account)
 
     def recording(
         self,
@@ -332,6 +336,48 @@ class KickClient:
         client._live.app = player.app
         return client._varied(client._live, player)
 
+    def with_session(
+        self,
+        session: "str | os.PathLike[str] | Take",
+        mode: "Mode | str | None" = None,
+        *,
+        order: "Order | str" = "recorded",
+        bind: Mapping[str, str | Secret] | None = None,
+        secret_texts: Iterable[str | Secret] = (),
+        allow: Iterable[str] = (),
+    ) -> "KickClient":
+        """This client with a session file, for tests: it replays the file, unless `KICK_RECORD` says otherwise.
+
+            async with KickClient("CLIENT_ID", "CLIENT_SECRET").with_session("tests/sessions/hello.jsonl") as client:
+                user = await client.fetch_user(123)
+
+        `mode` (or else `KICK_RECORD`) is one of: `replay`; `record`, if there is no file yet; `rerecord`, which
+        replaces the file if the block ends well and else puts the new one aside as `.rejected`; `extend`, which goes on
+        live where the file ends; `verify`, which is live and compares the shapes of answers with the file; `off`. Where
+        `CI` is set, all but `verify` is a replay.
+
+        A replay asks for no network, no browser and no store. `order` is that of its answers, `bind` gives real texts
+        for aliases where it goes on live, `secret_texts` and `allow` are those of `recording`. A `Take` that was begun
+        elsewhere is taken as it is.
+
+        Raises `SessionError` if there is no file and nothing is to be recorded, and `ConfigError` for what is no mode.
+        On closing also `ReplayDivergence`, `LeakSuspected` and `AnswersChanged`.
+        """
+        if self._session is not None:
+            raise ConfigError("this client has a session already; give one to the client that it was made of")
+        if not isinstance(session, Take):
+            options: dict[str, Any] = {"order": order, "bind": bind, "secret_texts": secret_texts, "allow": allow}
+            session = Take(session, mode, on_notice=self._on_notice, **options)
+            if session.mode is Mode.OFF:
+                return self._varied(self._live, None)
+        live = self._live
+        if not session.may_need_kick:
+            app = live.app
+            # Nothing that a replay is given may come to be stored.
+            other = KickClient(app.client_id, app.client_secret, store=MemoryStore())
+            live = other._live.acting_for(app.account)
+        return self._varied(live, session)
+
     @property
     def session(self) -> "Session | None":
         """What was recorded so far, or what is replayed; None for a client that does neither."""
@@ -351,6 +397,8 @@ class KickClient:
                 _ = self._session.close()
         if isinstance(self._session, Player):
             self._session.finish()
+        if isinstance(self._session, Take) and self._session.closes_with_client:
+            _ = self._session.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -361,8 +409,19 @@ class KickClient:
         if error is not None and isinstance(self._session, Player):
             # What went wrong says more than that the rest of the session was not asked for.
             await self._live.aclose()
+        elif error is not None and isinstance(self._session, Take):
+            await self._fail(self._session, error)
         else:
             await self.close()
+
+    async def _fail(self, take: Take, error: BaseException) -> None:
+        """Close after an exception: nothing that was recorded takes the place of what was there."""
+        try:
+            await self._live.aclose()
+        finally:
+            kept = take.close(failed=True) if take.closes_with_client else ""
+            if kept:
+                error.add_note(kept)
 
     def __repr__(self) -> str:
         account = f", account={self.account!r}" if self.account else ""

@@ -72,7 +72,7 @@ class Line(Struct, omit_defaults=True):
     cancelled there. With `ask` it is no answer yet, but says that something is about to be done that cannot be undone.
 
     On a program's first line: `s`, when it began, if that was not `d` before `t`; `a`, its account; `run`, its
-    arguments, if it is one of kickcore's.
+    arguments, if it is one of kickcore's; and then `f`, what it is called, if its name is another.
     """
 
     p: str
@@ -86,6 +86,7 @@ class Line(Struct, omit_defaults=True):
     s: int | None = None
     a: str = ""
     run: Raw = NO_RAW
+    f: str = ""
     ask: int = 0
     cancel: int = 0
 
@@ -185,7 +186,7 @@ def read(octets: bytes, name: str = "a session", *, partial: bool = False) -> Se
         asked = pending.pop((line.p, line.i), None) if pending else None
         if asked is not None and not line.cancel:
             line.k, line.q = asked.k, asked.q
-            line.s, line.a, line.run = asked.s, asked.a, asked.run
+            line.s, line.a, line.run, line.f = asked.s, asked.a, asked.run, asked.f
         flaw = _flaw(line, header, following.get(line.p, 0))
         if flaw:
             raise _broken(name, number, flaw)

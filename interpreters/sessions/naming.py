@@ -76,9 +76,14 @@ def called_with(program: Program[Any]) -> dict[str, Any]:
     return {} if frame is None else frame.f_locals
 
 
+def function_of(program: Program[Any]) -> str:
+    """What the function of a program is called."""
+    return cast("GeneratorType[Any, Any, Any]", program).__name__
+
+
 def named(program: Program[Any], hide: Callable[[str], str]) -> str:
     """A program that has not begun, as a call. `hide` puts aliases in the place of secrets."""
-    function = cast("GeneratorType[Any, Any, Any]", program).__name__
+    function = function_of(program)
     given = called_with(program)
     if not given:
         return f"{function}()"

@@ -822,7 +822,7 @@ def begin_all(player: Player) -> dict[str, Play]:
             raise SessionError(
                 f"{player.session.name}: {line.p} is none of kickcore's own programs; replay it where it is defined"
             )
-        program = begun_again(line.p, player.bindings.shown(bytes(line.run)))
+        program = begun_again(line.f or line.p, player.bindings.shown(bytes(line.run)))
         plays[line.p] = player.begin_named(line.p, program, line.a)
     return plays
 

@@ -36,7 +36,7 @@ from interpreters.sessions.coding import (
 )
 from interpreters.sessions.finding import Found, in_answer, in_app, in_ask, in_value
 from interpreters.sessions.lines import FORMAT, Session, instant_of, read, shown_path
-from interpreters.sessions.naming import Names, arguments_of, called_with, named
+from interpreters.sessions.naming import Names, arguments_of, called_with, function_of, named
 from interpreters.sessions.steps import Ended, Steps, ahead
 from interpreters.turns import Turn
 from kickcore.effects import (
@@ -109,7 +109,6 @@ class Recording:
         self._lock = threading.Lock()
         self.last_token: Token | None = None
         self._done: Session | None = None
-        self._prefix: list[bytes] = []
         if self.path is not None:
             self._open_part(self.path)
 
@@ -144,6 +143,7 @@ class Recording:
         """The same without an event loop, as `interpreters.driver.run_sync` does it."""
         now = _micros(cast("float", answer(Now())))
         track = Track(self, self.name(program, label, account), now, account, self.arguments(program))
+        track.function = "" if label is None else function_of(program)
         self.opened(track.name)
         _drive(track, Steps(program), answer)
         return cast("T", track.outcome())
@@ -158,7 +158,9 @@ class Recording:
         name = self.name(program, label, account)
         now = _micros(cast("float", await interpreter(Now())))
         self.opened(name)
-        return AsyncTrack(self, name, now, account, self.arguments(program), interpreter)
+        track = AsyncTrack(self, name, now, account, self.arguments(program), interpreter)
+        track.function = "" if label is None else function_of(program)
+        return track
 
     def name(self, program: Program[Any], label: str | None, account: str) -> str:
         """The name of a program that is about to begin."""
@@ -384,6 +386,7 @@ class Track:
         self.index = 0
         self.time = now
         self.children = 0
+        self.function = ""
         self._arguments = arguments
         self._began = now
         self._app: App | None = None
@@ -404,6 +407,8 @@ class Track:
             told["a"] = self.account
         if arguments is not None:
             told["run"] = arguments
+            if self.function:
+                told["f"] = self.function
         return told
 
     def now(self) -> float:
@@ -551,6 +556,8 @@ class AsyncTrack(Track, Watch):
             answer = await self._interpreter(effect)
         except Exception as error:
             self.fails(effect, written, error, await self.moment())
+            # A traceback may show local variables.
+            del written
             raise
         return self.delivers(effect, written, answer, await self.moment())
 
@@ -635,5 +642,6 @@ def _step(track: Track, steps: Steps, asked: Asked, answer: Callable[[Leaf], obj
         given = answer(asked)
     except Exception as error:  # noqa: BLE001 - it belongs to the line that asked
         track.fails(asked, written, error, _micros(cast("float", answer(Now()))))
+        del written
         return steps.fail(error)
     return steps.answer(track.delivers(asked, written, given, _micros(cast("float", answer(Now())))))

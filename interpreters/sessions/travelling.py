@@ -155,7 +155,7 @@ def program_of(player: Player, line: Line, programs: Programs | None) -> Program
             f"{player.session.name}: {line.p} is none of kickcore's own programs; say how it begins: "
             "programs={name: function}"
         )
-    return begun_again(line.p, player.bindings.shown(bytes(line.run)))
+    return begun_again(line.f or line.p, player.bindings.shown(bytes(line.run)))
 
 
 _OURS: Final = (str(Path("kickcore") / "effects.py"), str(Path("sessions") / "steps.py"))

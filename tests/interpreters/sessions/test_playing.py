@@ -59,6 +59,12 @@ def test_a_whole_session_of_kickcores_own_programs_replays_by_itself() -> None:
         _ = replayed(recorded(waiting(5.0)))
 
 
+def test_a_program_with_a_label_is_found_by_what_it_is_called() -> None:
+    recording = Recording()
+    user = recording.run_sync(fetch_user(676), kick().answer, label="the streamer")
+    assert replayed(recording.close()) == {"the streamer": user}
+
+
 def test_time_is_that_of_the_recording_and_moves_at_deliveries_only() -> None:
     def watching() -> Program[list[float]]:
         seen = []
