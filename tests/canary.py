@@ -84,6 +84,7 @@ class Canary:
         self.looked: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter()
         self._secrets: set[str] = set()
+        self._held: set[str] = set()
         self._lines: Counter[tuple[types.CodeType, int]] = Counter()
 
     def begin(self, test: str) -> None:
@@ -94,7 +95,11 @@ class Canary:
 
     def hold(self, text: object) -> None:
         """Look for the longest word of this text from now on, if it looks like chance and not like a name."""
-        word = max(_WORD.findall(text), key=len, default="") if isinstance(text, str) else ""
+        # Most secrets of a run are made again and again.
+        if not isinstance(text, str) or text in self._held:
+            return
+        self._held.add(text)
+        word = max(_WORD.findall(text), key=len, default="")
         if len(word) >= SHORTEST and len(set(word)) >= FEWEST_LETTERS and not set(word).isdisjoint("0123456789"):
             self._secrets.add(word)
 

@@ -1,17 +1,19 @@
 """What all tests share: both event loops, the vectors and the payloads; and the canary that watches all of them."""
 
+import gc
 import json
 import logging
 import signal
 import warnings
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pytest
 from canary import Canary
+from httpx2._transports import default
 from hypothesis import settings
 
 from kickcore.errors import KickError, KickWarning
@@ -48,6 +50,14 @@ def vectors() -> Any:
     return lambda name: json.loads((TESTS / "vectors" / name).read_text("utf-8"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_older_than_a_module_is_not_walked_again() -> None:
+    # Many tests collect garbage, and each time all modules, collected tests and reports would be looked through. What
+    # becomes garbage in spite of being set aside here is collected, and complained of, at the end of the run.
+    gc.collect()
+    gc.freeze()
+
+
 # The canary. An exception that nobody handles, in whatever thread or task, fails its test and is looked at as such.
 
 
@@ -57,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     patch = pytest.MonkeyPatch()
     config.add_cleanup(patch.undo)
+    # Reading all certificates takes each of hundreds of clients 20 ms.
+    patch.setattr(default, "create_ssl_context", cache(default.create_ssl_context))
     _watch(patch, Secret, "__new__", lambda _, text: CANARY.hold(text))
     _watch(patch, KickError, "__init__", lambda error, message: _look_at_an_attribute(error, "message", message))
     _watch(patch, KickError, "__setattr__", _look_at_an_attribute)
@@ -156,6 +168,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    gc.unfreeze()
     if CANARY.leaks and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
-from functools import cache
 from itertools import count, cycle
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -15,7 +14,6 @@ from warnings import catch_warnings, simplefilter
 
 import anyio
 import pytest
-from httpx2._transports import default
 
 from interpreters.http.transport import AT_ONCE, HttpTransport
 from interpreters.sandbox import Sandbox
@@ -27,11 +25,6 @@ from kickcore.http import Request, Response
 from .hosting import hosted
 from .left import PATIENCE, at_last, tasks
 from .points import WAYS, Came, Cancelling, counting, is_right
-
-
-@pytest.fixture(autouse=True)
-def _certificates_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(default, "create_ssl_context", cache(default.create_ssl_context))
 
 
 @pytest.fixture
