@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from interpreters.sessions.aliases import ALIAS_TEXT, ROLES, Clash, fake
 from interpreters.sessions.coding import ask
+from interpreters.sessions.comparing import shape_changes
 from interpreters.sessions.divergence import summary
 from interpreters.sessions.lines import Line, Session, load, read, shown_path
 from interpreters.sessions.naming import Names, named
@@ -577,8 +578,6 @@ class Take:
         return f"what was recorded is in {shown_path(self._recording.rejected_path)}, and {old}"
 
     def _compare(self, recorded: Session, now: Session) -> None:
-        from interpreters.sessions.comparing import shape_changes
-
         changes = shape_changes(recorded, now)
         if changes:
             told = "; ".join(changes[:5]) + (f"; and {len(changes) - 5} more" if len(changes) > 5 else "")

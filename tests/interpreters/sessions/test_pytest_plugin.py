@@ -5,12 +5,10 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
-from interpreters.sessions import Mode, load
+from interpreters.sessions import Mode, load, modes
 from interpreters.sessions.pytest_plugin import MODES
 
 pytest_plugins = ["pytester"]
@@ -635,9 +633,7 @@ def test_clients_interpreters_and_what_makes_them_answer_while_nothing_is_replay
 
 def test_a_session_is_extended_and_verified(inner: Inner, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    stub: Any = ModuleType("interpreters.sessions.comparing")
-    stub.shape_changes = lambda recorded, now: tuple(told)
-    monkeypatch.setitem(sys.modules, stub.__name__, stub)
+    monkeypatch.setattr(modes, "shape_changes", lambda recorded, now: tuple(told))
     inner.write(
         "test_it.py",
         """
