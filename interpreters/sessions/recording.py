@@ -300,6 +300,8 @@ class Recording:
         pointers = self._leaks(text)
         name = "the recording" if self.path is None else shown_path(self.path)
         if pointers:
+            # A traceback shows local variables, and this one holds what must not be shown.
+            del text
             self.discard()
             raise LeakSuspected(
                 f"{name} was not written, because it would hold what looks like a secret: {', '.join(pointers[:5])}; "
