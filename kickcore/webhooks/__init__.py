@@ -23,6 +23,15 @@ from kickcore.webhooks.events import (
 )
 from kickcore.webhooks.keys import KICK_PUBLIC_KEY, PublicKey, public_key
 from kickcore.webhooks.verifying import LARGEST_BODY, WINDOW, Delivery, Refusal, Rejected, verify
+from kickcore.webhooks.wanting import (
+    Refused,
+    SubscriptionPlan,
+    SubscriptionReport,
+    Wanted,
+    keep_subscriptions,
+    plan_subscriptions,
+    wanted_of,
+)
 
 __all__ = [
     "EVENTS",
@@ -43,16 +52,23 @@ __all__ = [
     "PublicKey",
     "RedemptionUpdated",
     "Refusal",
+    "Refused",
     "Rejected",
     "Strangeness",
     "SubscriptionGifts",
     "SubscriptionNew",
+    "SubscriptionPlan",
     "SubscriptionRenewal",
+    "SubscriptionReport",
     "Unknown",
+    "Wanted",
+    "keep_subscriptions",
     "parse",
     "parse_claim",
     "pieces_of",
+    "plan_subscriptions",
     "public_key",
     "verify",
+    "wanted_of",
     "without_emotes",
 ]
