@@ -4,7 +4,7 @@ A body does not name its event: that stands in a header which is not signed. So 
 and looked at once more: if it is plainly another event's, or cannot be read, it is an `Unknown` with its octets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import ClassVar, Final, TypeAlias, cast
 
@@ -344,7 +344,9 @@ _TELLTALE: Final[Mapping[EventName, str]] = {
 }
 """The member that only this event has. (`metadata` is not one of them: bans have it, too.)"""
 
-_DECODERS: Final = {name: msgspec.json.Decoder(kind) for name, kind in EVENTS.items()}
+_DECODE: Final[Mapping[str, Callable[[bytes], Event]]] = {
+    str(name): msgspec.json.Decoder(kind).decode for name, kind in EVENTS.items()
+}
 _CLAIM: Final = msgspec.json.Decoder(DropsClaim)
 
 
@@ -366,30 +368,29 @@ _LOOK: Final = msgspec.json.Decoder(_Telltales)
 
 def parse(type: str, version: str, body: bytes) -> Event | Unknown:  # noqa: A002 - what the header is called
     """The event of a delivery. Never raises: what cannot be read, or is another event's, is an `Unknown`."""
-    if type not in EVENTS:
+    decode = _DECODE.get(type)
+    if decode is None:
         return Unknown(Strangeness.TYPE, type, version, body)
     if version not in {"", "1"}:
         return Unknown(Strangeness.VERSION, type, version, body)
-    name = EventName(type)
-    event = _read(name, body)
+    try:
+        event = decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        event = _read_without_nulls(EventName(type), body)
     if event is None:
+        name = EventName(type)
         why = Strangeness.MISMATCH if _is_of_another(name, body) else Strangeness.PAYLOAD
         return Unknown(why, type, version, body)
     # Of two events with the same members, only the number of months tells: a new subscription has one.
-    if isinstance(event, SubscriptionNew) and event.duration != 1:
+    kind = event.__class__
+    if kind is SubscriptionNew and cast("SubscriptionNew", event).duration != 1:
         return Unknown(Strangeness.MISMATCH, type, version, body)
-    if name is EventName.LIVESTREAM_METADATA_UPDATED and _is_of_another(name, body):
+    if kind is LivestreamMetadataUpdated and _is_of_another(EventName.LIVESTREAM_METADATA_UPDATED, body):
         return Unknown(Strangeness.MISMATCH, type, version, body)
     return event
 
 
-def _read(name: EventName, body: bytes) -> Event | None:
-    try:
-        return _DECODERS[name].decode(body)
-    except msgspec.ValidationError:
-        pass
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+def _read_without_nulls(name: EventName, body: bytes) -> Event | None:
     # Kick has sent null for members of every kind: they are then as good as not there.
     try:
         return msgspec.convert(_without_nulls(msgspec.json.decode(body)), EVENTS[name])
