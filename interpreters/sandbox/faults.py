@@ -51,16 +51,17 @@ def with_extra_members(step: Step) -> Step:
     response = step.response
     if not (response.header("content-type") or "").startswith("application/json"):
         return step
-    body = json.encode(_extended(json.decode(response.body)))
+    body = json.encode(extended(json.decode(response.body)))
     return replace(step, response=replace(response, body=body))
 
 
-def _extended(value: Any) -> Any:
+def extended(value: Any) -> Any:
+    """Decoded JSON with a member more in every object."""
     match value:
         case dict():
             members = cast("dict[str, Any]", value)
-            return {**{name: _extended(member) for name, member in members.items()}, EXTRA: {"of": ["any", "kind"]}}
+            return {**{name: extended(member) for name, member in members.items()}, EXTRA: {"of": ["any", "kind"]}}
         case list():
-            return [_extended(item) for item in cast("list[Any]", value)]
+            return [extended(item) for item in cast("list[Any]", value)]
         case _:
             return value

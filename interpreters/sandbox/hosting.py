@@ -4,14 +4,14 @@ import asyncio
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio import CancelScope
 
-from interpreters.sandbox.asgi import ASGIReceive, ASGIScope, ASGISend, SandboxApp
+from interpreters.sandbox.asgi import ASGIApp, ASGIReceive, ASGIScope, ASGISend, SandboxApp
 from interpreters.sandbox.shell import Sandbox
 from kickcore.errors import KickError
 
@@ -27,9 +27,9 @@ BACKLOG: Final = 100
 
 
 class _Interruptible:
-    """The application, with a handle on the requests that are still under way."""
+    """An application, with a handle on the requests that are still under way."""
 
-    def __init__(self, app: SandboxApp) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._scopes: set[CancelScope] = set()
         self._deadline = float("inf")
@@ -52,8 +52,7 @@ class _Interruptible:
             cancel.deadline = deadline
 
 
-@asynccontextmanager
-async def serve(sandbox: Sandbox, port: int = 0) -> AsyncGenerator[str, None]:
+def serve(sandbox: Sandbox, port: int = 0) -> AbstractAsyncContextManager[str]:
     """Serve `sandbox` while the body runs: `async with serve(sandbox) as url`.
 
     Gives the origin, such as `http://127.0.0.1:49152`, to be used for both the API and the identity host; it takes
@@ -62,8 +61,14 @@ async def serve(sandbox: Sandbox, port: int = 0) -> AsyncGenerator[str, None]:
 
     Raises `KickError` if hypercorn is not installed, and `OSError` if the port is taken.
     """
+    return serve_app(SandboxApp(sandbox), port)
+
+
+@asynccontextmanager
+async def serve_app(application: ASGIApp, port: int = 0) -> AsyncGenerator[str, None]:
+    """Serve any ASGI application in the same way, such as one that receives webhooks."""
     config_of, run = _hypercorn()
-    app = _Interruptible(SandboxApp(sandbox))
+    app = _Interruptible(application)
     stopping = anyio.Event()
     failure: BaseException | None = None
     with _listener(port) as listener:

@@ -3,6 +3,8 @@
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from msgspec.structs import replace
+
 from interpreters.sandbox.faults import paced, struck, with_extra_members
 from interpreters.sandbox.oauth.issuing import live_token
 from interpreters.sandbox.routes import ID_ROUTES, ROUTES, Route
@@ -29,6 +31,8 @@ def respond(world: World, request: Request, now: float) -> Step:
     """
     path = urlsplit(request.url).path
     step = _id(world, request, now, path) if path.startswith("/oauth/") else _api(world, request, now, path)
+    if len(step.world.due) > len(world.due):
+        step = replace(step, events=step.world.due[len(world.due) :])
     return with_extra_members(step) if world.rules.extra_members else step
 
 

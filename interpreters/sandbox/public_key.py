@@ -1,4 +1,7 @@
-"""The sandbox's own public key. Its private key was thrown away when it was made, so nothing is ever signed with it."""
+"""The public key of a world that signs nothing. Its private key was thrown away when it was made.
+
+A `Sandbox` serves that of its own key in its place.
+"""
 
 from typing import Final
 

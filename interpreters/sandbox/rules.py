@@ -14,6 +14,38 @@ class Rotation(StrEnum):
     """It is accepted again for `Rules.grace_seconds`; later it is refused, and nothing else happens."""
 
 
+class DeliveryFaults(Struct, frozen=True, kw_only=True):
+    """What goes wrong with webhooks on their way. `..._every` is for every n-th thing that is told, None for never.
+
+    What does not simply take the place of a good delivery comes after it, and says so in `Delivery.fault`.
+    """
+
+    drop_every: int | None = None
+    """It is never delivered."""
+    late_every: int | None = None
+    """It comes after the others, with a timestamp that is `late_seconds` old."""
+    late_seconds: float = 240.0
+    """Seconds; a receiver takes what is at most 300 old, unless it was set otherwise."""
+    out_of_order: bool = False
+    """Whether what is delivered at once comes in reverse."""
+    duplicate_every: int | None = None
+    """It comes twice, with the same id."""
+    doubled_every: int | None = None
+    """It comes twice, with two message ids and two subscription ids, as if the app had subscribed twice."""
+    forged_every: int | None = None
+    """Its text comes once more, with an id of its own and signed by a key that is not the sandbox's."""
+    relabelled_every: int | None = None
+    """It comes once more, with the same id and signature, and called another event."""
+    unknown_type_every: int | None = None
+    """An event comes after it that nobody has heard of."""
+    upper_category: bool = False
+    """Whether `category` is written `Category`, as Kick did in 2025."""
+    nulls: bool = False
+    """Whether null stands where Kick was seen to send it: for `emotes`, `identity`, `is_verified` and `replies_to`."""
+    extra_members: bool = False
+    """Whether every object of a body holds a member that nobody has heard of."""
+
+
 class Rules(Struct, frozen=True, kw_only=True):
     """What Kick does not document, or what tests want otherwise. Lives are in seconds."""
 
@@ -56,3 +88,5 @@ class Rules(Struct, frozen=True, kw_only=True):
     """Every n-th request to the API host is answered with 500, and `data` null, and has no effect."""
     extra_members: bool = False
     """Whether every object in every JSON answer holds a member that nobody has heard of."""
+    deliveries: DeliveryFaults = DeliveryFaults()
+    """What goes wrong with webhooks."""

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, json
 
-from interpreters.sandbox.world import Access, World
+from interpreters.sandbox.world import Access, Due, World
 from kickcore.http import Request, Response
 
 ZERO_TIME: Final = "0001-01-01T00:00:00Z"
@@ -24,11 +24,14 @@ TOKEN_JSON: Final[Headers] = (
 
 
 class Step(Struct, frozen=True):
-    """What a request came to: the world after it, the answer, and the events it set off (none so far)."""
+    """What a request came to: the world after it, the answer, and what is to be told of it by webhook.
+
+    `events` are the last of the world's `due`, of which they are a part.
+    """
 
     world: World
     response: Response
-    events: tuple[Struct, ...] = ()
+    events: tuple[Due, ...] = ()
 
 
 class Incoming(Struct, frozen=True):

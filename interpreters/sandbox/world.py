@@ -37,6 +37,7 @@ class User(Struct, frozen=True):
     name: str
     email: str
     profile_picture: str = ""
+    is_verified: bool = False
 
 
 class Category(Struct, frozen=True):
@@ -127,6 +128,22 @@ class Code(Struct, frozen=True):
     used: bool = False
 
 
+class Due(Struct, frozen=True):
+    """Something that an app is to be told by webhook, and has not been yet: what happened in a channel, and `at` when.
+
+    `number` counts everything that is told, from 1. `body` is JSON, as it happened. A claim of a drop has no
+    `subscription_id` and no channel: they are "" and 0.
+    """
+
+    number: int
+    event: str
+    broadcaster_user_id: int
+    client_id: str
+    subscription_id: str
+    at: float
+    body: bytes
+
+
 class World(Struct, frozen=True, kw_only=True):
     """Everything the simulated Kick knows.
 
@@ -135,9 +152,12 @@ class World(Struct, frozen=True, kw_only=True):
     in the order made; `bans` by channel and user; `gifts` in the order given; `ads` by user id. `counter` counts what
     was minted: with `seed` it decides every id and token.
 
-    `public_key` checks webhooks. `requests` and `paces` count for the faults that `rules` ask for, and
-    stand still without them: requests to the API host, and for each operation when its current minute began and how
-    many it has had since.
+    `due` is what is to be delivered by webhook, in the order in which it happened, and `told` how much ever was;
+    `failing` is since when an app's receiver has failed with an event, by client id and event. `public_key` is what is
+    served to check webhooks with; the one that stands there at first is replaced by that of the `Sandbox`.
+
+    `requests` and `paces` count for the faults that `rules` ask for, and stand still without them: requests to the API
+    host, and for each operation when its current minute began and how many it has had since.
     """
 
     seed: str = "sandbox"
@@ -158,6 +178,9 @@ class World(Struct, frozen=True, kw_only=True):
     subscriptions: Mapping[str, Subscription] = {}
     claims: Mapping[str, Claim] = {}
     ads: Mapping[int, Ads] = {}
+    due: tuple[Due, ...] = ()
+    told: int = 0
+    failing: Mapping[tuple[str, str], float] = {}
     public_key: str = PUBLIC_KEY
     requests: int = 0
     paces: Mapping[str, tuple[float, int]] = {}

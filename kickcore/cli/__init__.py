@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import anyio
 
 from kickcore import __version__
-from kickcore.cli import account, demo
+from kickcore.cli import account, demo, event, session
 from kickcore.errors import (
     ForeignTokenFile,
     KickError,
@@ -25,6 +25,7 @@ Command: TypeAlias = Callable[[argparse.Namespace], Awaitable[int]]
 
 _COMMANDS: Final[dict[str, Command]] = {
     "demo": demo.run_demo,
+    "event": event.run_event,
     "login": account.log_in,
     "whoami": account.who_am_i,
     "logout": account.log_out,
@@ -33,7 +34,10 @@ _COMMANDS: Final[dict[str, Command]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 for done, 1 for failed, 2 for a wrong call, 130 for interrupted."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.command == "record":
+        asked = session.to_record(asked, parser)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", KickWarning)
         code = _run(asked)
@@ -46,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(asked: argparse.Namespace) -> int:
     try:
-        return anyio.run(_COMMANDS[asked.command], asked, backend=asked.backend)
+        if asked.command in session.COMMANDS:
+            return session.COMMANDS[asked.command](asked)
+        with session.telling_where(asked):
+            return anyio.run(_COMMANDS[asked.command], asked, backend=asked.backend)
     except ReauthorizationRequired as error:
         _tell(str(error).replace("call authenticate(...) again", "run: kickcore login"))
     except LoginRequired:
@@ -85,4 +92,6 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--backend", choices=("asyncio", "trio"), default="asyncio", help="the event loop")
         if name != "demo":
             account.add_options(command, logging_in=name == "login")
+    event.add_parser(commands)
+    session.add_parsers(commands)
     return parser

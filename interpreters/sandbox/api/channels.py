@@ -7,7 +7,9 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from interpreters.sandbox.api.categories import category_within
+from interpreters.sandbox.payloads import livestream_metadata
 from interpreters.sandbox.reading import body_as, numbers, values
+from interpreters.sandbox.telling import told
 from interpreters.sandbox.wire import (
     INVALID,
     NO_CONTENT,
@@ -20,6 +22,7 @@ from interpreters.sandbox.wire import (
     rfc3339,
 )
 from interpreters.sandbox.world import Channel, World
+from kickcore.api.events import EventName
 from kickcore.oauth.scopes import Scope
 from kickcore.oauth.tokens import TokenKind
 
@@ -108,7 +111,8 @@ def patch_channel(call: Incoming) -> Step:
         raise Refusal(INVALID)
     if change.category_id is not UNSET and change.category_id not in call.world.categories:
         raise Refusal(INVALID)
-    return Step(_changed(call.world, channel, change), NO_CONTENT)
+    changed = _changed(call.world, channel, change)
+    return Step(_told(changed, call.token.user_id, change, call.now), NO_CONTENT)
 
 
 def _changed(world: World, channel: Channel, change: ChannelChange) -> World:
@@ -119,3 +123,10 @@ def _changed(world: World, channel: Channel, change: ChannelChange) -> World:
         custom_tags=channel.custom_tags if change.custom_tags is UNSET else change.custom_tags,
     )
     return replace(world, channels={**world.channels, channel.broadcaster_user_id: after})
+
+
+def _told(world: World, user_id: int, change: ChannelChange, now: float) -> World:
+    """Tags are not among what is told of a stream."""
+    if change.category_id is UNSET and change.stream_title is UNSET:
+        return world
+    return told(world, EventName.LIVESTREAM_METADATA_UPDATED, user_id, livestream_metadata(world, user_id), now)

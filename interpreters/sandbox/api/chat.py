@@ -8,7 +8,9 @@ from msgspec.structs import replace
 
 from interpreters.sandbox.api.moderation import is_banned
 from interpreters.sandbox.minting import mint_uuid
+from interpreters.sandbox.payloads import chat_message_sent
 from interpreters.sandbox.reading import body_as
+from interpreters.sandbox.telling import told
 from interpreters.sandbox.wire import (
     FORBIDDEN,
     INVALID,
@@ -21,6 +23,7 @@ from interpreters.sandbox.wire import (
     ok,
 )
 from interpreters.sandbox.world import Message
+from kickcore.api.events import EventName
 
 LONGEST_MESSAGE: Final = 500
 """Code points of a message."""
@@ -62,6 +65,7 @@ def post_chat(call: Incoming) -> Step:
         reply_to=None if body.reply_to_message_id is None else str(body.reply_to_message_id),
     )
     world = replace(world, messages=(*world.messages, message))
+    world = told(world, EventName.CHAT_MESSAGE_SENT, target, chat_message_sent(world, message), call.now)
     return Step(world, ok({"is_sent": True, "message_id": message_id}))
 
 

@@ -1,4 +1,4 @@
-"""Event subscriptions (reference 6.10). Deliveries are not simulated here."""
+"""Event subscriptions (reference 6.10). What they bring is told in `interpreters.sandbox.telling`."""
 
 from collections import Counter
 from collections.abc import Mapping

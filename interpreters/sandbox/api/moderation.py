@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
+from interpreters.sandbox.building import banning
 from interpreters.sandbox.reading import body_as
 from interpreters.sandbox.records import Ban
 from interpreters.sandbox.wire import FORBIDDEN, INVALID, NOT_FOUND, Incoming, Refusal, Step, ok
@@ -42,8 +43,7 @@ def post_ban(call: Incoming) -> Step:
         raise Refusal(INVALID)
     until = None if body.duration is UNSET else call.now + 60.0 * body.duration
     ban = Ban(body.broadcaster_user_id, body.user_id, call.token.user_id, call.now, until, body.reason)
-    bans = {**call.world.bans, (body.broadcaster_user_id, body.user_id): ban}
-    return Step(replace(call.world, bans=bans), ok({}))
+    return Step(banning(call.world, ban), ok({}))
 
 
 def delete_ban(call: Incoming) -> Step:

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from interpreters.sandbox.api.rewards import may_manage
+from interpreters.sandbox.building import decided
 from interpreters.sandbox.reading import body_as, cursor_to, single, start_of, values
 from interpreters.sandbox.records import Redemption, RedemptionStatus
 from interpreters.sandbox.wire import INVALID, Incoming, Refusal, Step, ok, ok_page, rfc3339
@@ -65,14 +66,12 @@ def _decide(call: Incoming, status: RedemptionStatus) -> Step:
     if len(set(ids)) < len(ids):
         raise Refusal(INVALID)
     obstacles = {redemption_id: _obstacle(call, redemption_id) for redemption_id in ids}
-    redemptions = call.world.redemptions
-    decided = {
-        redemption_id: replace(redemptions[redemption_id], status=status)
-        for redemption_id, obstacle in obstacles.items()
-        if obstacle is None
-    }
+    world = call.world
+    for redemption_id, obstacle in obstacles.items():
+        if obstacle is None:
+            world = decided(world, replace(world.redemptions[redemption_id], status=status), at=call.now)
     failures = [{"id": redemption_id, "reason": reason} for redemption_id, reason in obstacles.items() if reason]
-    return Step(replace(call.world, redemptions={**redemptions, **decided}), ok(failures))
+    return Step(world, ok(failures))
 
 
 def _obstacle(call: Incoming, redemption_id: str) -> str | None:
