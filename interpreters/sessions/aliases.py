@@ -87,13 +87,13 @@ class Disguise:
         self.sizes[alias] = len(text)
         shown = f"«{alias}»"
         if _is_like_a_word(text):
-            self._words = [*self._words, (_in_json(text), shown)]
+            self._words = [*self._words, (_in_json(text.replace(OPEN, OPEN * 2)), shown)]
             return
         if _NUMERIC.fullmatch(text):
-            self._numbers = [*self._numbers, *((form, shown) for form in written_forms(text))]
+            self._numbers = [*self._numbers, *((_doubled(form), shown) for form in written_forms(text))]
             self._packed = [*self._packed, *packed_forms(text)]
             return
-        forms = [*self._forms, *((form, shown) for form in written_forms(text))]
+        forms = [*self._forms, *((_doubled(form), shown) for form in written_forms(text))]
         # The longest first: one may begin with another. Put in place at once, because another thread may hide a line.
         self._forms = sorted(forms, key=lambda form: -len(form[0]))
         self._packed = [*self._packed, *packed_forms(text)]
@@ -185,6 +185,11 @@ def _is_in_an_escape(line: str, at: int) -> bool:
     unicode = re.search(r"(\\+)u[0-9a-fA-F]{0,3}\Z", before)
     backslashes = unicode[1] if unicode else before[len(before.rstrip("\\")) :]
     return len(backslashes) % 2 == 1
+
+
+def _doubled(form: str) -> str:
+    """A form as a line has it, in which each `«` is doubled."""
+    return form.replace(OPEN, OPEN * 2)
 
 
 def _in_json(text: str) -> str:

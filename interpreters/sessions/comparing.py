@@ -1,10 +1,10 @@
-"""Two sessions beside each other: in what they differ, and whether Kick's answers still have the shape that they had."""
+"""Two sessions beside each other: in what they differ, and whether Kick's answers still have the same shape."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +13,7 @@ from interpreters.sessions.aliases import ALIAS_TEXT
 from interpreters.sessions.coding import Answered
 from interpreters.sessions.divergence import ABSENT, Absent, cut, summary
 from interpreters.sessions.lines import Line, Session, answered
+from kickcore.errors import SessionError
 
 What: TypeAlias = Literal["app", "program", "account", "kind", "asked", "answered", "raised", "outcome", "ended"]
 
@@ -41,7 +42,7 @@ class Change(Struct, frozen=True):
 
 
 INSTANTS: Final = frozenset(
-    {"expires_at", "issued_at", "granted_at", "refresh_issued_at", "at_least", "until", "at", "version", "date"}
+    {"expires_at", "issued_at", "granted_at", "refresh_issued_at", "at_least", "until", "at", "version"}
 )
 """Members that say when something was, or how often a token was stored: two recordings of the same differ in them."""
 
@@ -53,8 +54,17 @@ def changes(first: Session, second: Session) -> tuple[Change, ...]:
     lines, the header's `t0` and seed, and in tokens, waiting and `date` headers what says when something was. Aliases
     are the same if they have one role and stand in the same places: «at:1» may be «at:3» in the other session, but not
     in one place only.
+
+    Raises `SessionError` if one of them holds what is no JSON.
     """
-    return tuple(_changes(first, second))
+    try:
+        return tuple(_changes(first, second))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _not_comparable(first, second) from None
+
+
+def _not_comparable(first: Session, second: Session) -> SessionError:
+    return SessionError(f"{first.name} and {second.name} cannot be compared: a line holds what no effect can be")
 
 
 def _changes(first: Session, second: Session) -> Iterator[Change]:
@@ -65,14 +75,14 @@ def _changes(first: Session, second: Session) -> Iterator[Change]:
     for name, rows in ours.items():
         others = theirs.pop(name, None)
         if others is None:
-            yield Change("program", name, first=f"{len(rows)} lines", second="nothing")
+            yield Change("program", name, first=_counted(rows), second="nothing")
             continue
         yield from _of_program(name, rows, others, names)
         then, now = _end(first, rows), _end(second, others)
         if then != now:
             yield Change("ended", name, first=cut(then), second=cut(now))
     for name, rows in theirs.items():
-        yield Change("program", name, first="nothing", second=f"{len(rows)} lines")
+        yield Change("program", name, first="nothing", second=_counted(rows))
 
 
 _Row: TypeAlias = tuple[int, Line, bool]
@@ -95,6 +105,10 @@ def _by_program(session: Session) -> dict[str, list[_Row]]:
             again = f"{plain} ({count})"
         numbered[again] = rows
     return numbered
+
+
+def _counted(rows: list[_Row]) -> str:
+    return f"{len(rows)} line{'' if len(rows) == 1 else 's'}"
 
 
 def _app(session: Session) -> object:
@@ -175,7 +189,10 @@ class _Names:
     def _is_one(self, one: str, other: str) -> bool:
         if one.partition(":")[0] != other.partition(":")[0]:
             return False
-        there, back = self._there.setdefault(one, other), self._back.setdefault(other, one)
+        there, back = self._there.get(one), self._back.get(other)
+        if there is None and back is None:
+            self._there[one], self._back[other] = other, one
+            return True
         return there == other and back == one
 
 
@@ -199,8 +216,12 @@ def _differences(
         for number, (then, now) in enumerate(items):
             if not (_is_a_date(then) and _is_a_date(now)):
                 yield from _differences(then, now, f"{pointer}/{number}", names, with_instants=with_instants)
-    elif not _is_same(one, other, names):
-        yield pointer or "/", _shown(one), _shown(other)
+    else:
+        then, now = cast("object", one), other
+        if not _is_same(then, now, names):
+            told = _shown(then), _shown(now)
+            # One number, and by all other places two secrets.
+            yield pointer or "/", told[0], told[1] + (" (another one)" if told[0] == told[1] else "")
 
 
 def _is_a_date(value: object) -> bool:
@@ -233,7 +254,16 @@ def shape_changes(recorded: Session, now: Session) -> tuple[str, ...]:
     Items of a list count as one shape. A list that is empty tells nothing, and neither does a member that was null in
     the recording: it may have any type now, as another item may have. A member that never was null and is now is a
     change, and so is one that was in every item and is missing in one, and one that is new.
+
+    Raises `SessionError` if one of the sessions holds what is no JSON.
     """
+    try:
+        return _shape_changes(recorded, now)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _not_comparable(recorded, now) from None
+
+
+def _shape_changes(recorded: Session, now: Session) -> tuple[str, ...]:
     told: list[str] = []
     answers = _by_ask(now)
     for (program, ask), rows in _by_ask(recorded).items():
@@ -337,18 +367,12 @@ class Shape:
     def changes(self, now: "Shape") -> Iterator[str]:
         """What is otherwise in `now`."""
         known = self.pointers.keys() - {"null"}
-        if known and "null" not in self.pointers:
-            yield from self._other_types(now, known, now.pointers)
-        elif known:
-            yield from self._other_types(now, known, now.pointers.keys() - {"null"})
+        for kind in sorted(now.pointers.keys() - self.pointers.keys()) if known else ():
+            yield f"{now.pointers[kind] or '/'}: was {' or '.join(sorted(known))}, is {kind}"
         if "object" in self.pointers and "object" in now.pointers:
             yield from self._other_members(now)
         if self.items is not None and now.items is not None:
             yield from self.items.changes(now.items)
-
-    def _other_types(self, now: "Shape", known: Iterable[str], found: Iterable[str]) -> Iterator[str]:
-        for kind in sorted(set(found) - set(known)):
-            yield f"{now.pointers[kind] or '/'}: was {' or '.join(sorted(known))}, is {kind}"
 
     def _other_members(self, now: "Shape") -> Iterator[str]:
         for name, shape in self.members.items():

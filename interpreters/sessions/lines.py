@@ -184,7 +184,7 @@ def read(octets: bytes, name: str = "a session", *, partial: bool = False) -> Se
             pending[line.p, line.i] = line
             continue
         asked = pending.pop((line.p, line.i), None) if pending else None
-        if asked is not None and not line.cancel:
+        if asked is not None and not line.cancel and line.k != "stalled":
             line.k, line.q = asked.k, asked.q
             line.s, line.a, line.run, line.f = asked.s, asked.a, asked.run, asked.f
         flaw = _flaw(line, header, following.get(line.p, 0))

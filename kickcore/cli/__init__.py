@@ -17,6 +17,7 @@ from kickcore.errors import (
     KickWarning,
     LoginRequired,
     ReauthorizationRequired,
+    SessionError,
     TokenNotSaved,
     cleaned,
 )
@@ -60,6 +61,8 @@ def _run(asked: argparse.Namespace) -> int:
         _tell("nobody is logged in here; run: kickcore login")
     except ForeignTokenFile as error:
         _tell(str(error).replace("(store=FileStore(...))", "(--directory, --account)"))
+    except SessionError as error:
+        _tell(session.with_options(str(error)))
     except KickError as error:
         _tell(str(error))
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ from interpreters.browser import Loopback, open_system_browser
 from interpreters.daemon import in_daemon_thread
 from interpreters.live import Browser
 from interpreters.tokens.files import FileStore
+from kickcore.cli import session
 from kickcore.client import KickClient
 from kickcore.errors import ConfigError, LoginError
 from kickcore.oauth.login import DEFAULT_PORT, DEFAULT_TIMEOUT
@@ -55,7 +56,7 @@ def _client(asked: argparse.Namespace, browser: Browser | None = None) -> KickCl
         store=FileStore(asked.directory),
         browser=browser,
     )
-    return client.as_user(asked.account) if asked.account else client
+    return session.as_told(client.as_user(asked.account) if asked.account else client, asked)
 
 
 async def log_in(asked: argparse.Namespace) -> int:

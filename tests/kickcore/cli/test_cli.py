@@ -72,9 +72,11 @@ def test_the_demo_goes_as_told_and_leaves_nothing_behind(
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     assert main(["demo", "--backend", backend]) == 0
     told = capsys.readouterr().out
-    assert "All 8 steps went as told" in told
+    assert "All 10 steps went as told" in told
     assert ".kick.token.json (mode 0600)" in told
     assert "10 messages sent, 1 refresh" in told
+    assert re.search(r"demo\.jsonl has 1\d\d lines, and none of 7 tokens and secrets in any form", told)
+    assert re.search(r"\d\d answers as they were, in \d+ ms; with a Kick it took \d+ ms", told)
     assert not list(folder.iterdir())
 
 
@@ -90,6 +92,29 @@ def test_the_demo_fails_loudly_when_a_step_does_not_go_as_told(
     told = capsys.readouterr()
     assert "it was not done" in told.err
     assert "went as told" not in told.out
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_demo_fails_when_its_recording_is_not_what_was_done(
+    backend: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "STEPS", (demo.read_a_user, demo.read_a_channel))
+    monkeypatch.setattr(demo, "CALLS", demo.CALLS[:1])
+    assert main(["demo", "--backend", backend]) == 1
+    assert "program fetch_channel(slug='xqc') ended, and its recording goes on" in capsys.readouterr().err
+    monkeypatch.setattr(demo, "CALLS", demo.CALLS[:1] * 2)
+    assert main(["demo", "--backend", backend]) == 1
+    assert "no program of this name was recorded" in capsys.readouterr().err
+
+
+def test_the_demo_fails_when_a_secret_is_in_its_recording(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "STEPS", (demo.read_a_channel,))
+    # As if that were one.
+    monkeypatch.setattr(Scene, "remember_secrets", lambda scene: scene.secrets.add("JUICED"))
+    assert main(["demo"]) == 1
+    assert "a secret is in the session" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
