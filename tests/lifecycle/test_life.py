@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -103,9 +104,22 @@ class Lives(RuleBasedStateMachine):
             self.warned.__exit__(None, None, None)
 
 
+class MoreLives(Lives):
+    """The same, with other lives each time."""
+
+
 TestLives: Any = Lives.TestCase
+# The same lives in every run, so that a run says something about a change. Others are tried by `-m full`.
 TestLives.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestMoreLives: Any = pytest.mark.full(MoreLives.TestCase)
+TestMoreLives.settings = settings(
+    max_examples=5000, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
