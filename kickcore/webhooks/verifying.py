@@ -141,7 +141,7 @@ def _usual(headers: Headers) -> _Told | None:
         signature = given[_SIGNATURE_OCTETS].decode("latin-1")
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    if found is None or _CLAIM_OCTETS in given:
+    if found is None or not signature.strip(" \t") or _CLAIM_OCTETS in given:
         return None
     return (*cast("tuple[str, str, str, str, str]", found.groups()), signature)
 

@@ -94,7 +94,7 @@ def test_what_kick_refuses_for_one_holds_up_no_other() -> None:
 def test_more_than_kick_allows_is_told_before_anything_is_changed() -> None:
     kick = Simulated()
     wanted = wanted_of([CHAT], range(1, CHAT_CAP + 2))
-    with pytest.raises(ConfigError, match="1001 subscriptions to chat.message.sent are wanted, and Kick allows 1000"):
+    with pytest.raises(ConfigError, match=r"1001 subscriptions to chat.message.sent are wanted, and Kick allows 1000"):
         run_sync(keep_subscriptions(wanted), kick.answer)
     assert {entry.method for entry in kick.sandbox.log} == {"GET", "POST"}
     assert [entry.path for entry in kick.sandbox.log if entry.method == "POST"] == ["/oauth/token"]
