@@ -291,7 +291,7 @@ class Bindings:
         self._texts: dict[str, str] = {}
         self._octets: dict[bytes, bytes] = {}
         self._names: dict[str, str] = {}
-        self.version = 0
+        self.version: int = 0
         """Grows with each alias that is bound."""
 
     def bind(self, alias: str, text: str) -> None:

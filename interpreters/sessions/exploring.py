@@ -78,8 +78,8 @@ class Clock:
     __slots__ = ("offset", "ticks")
 
     def __init__(self, seconds: float) -> None:
-        self.ticks = round(seconds * 1e6)
-        self.offset = 0
+        self.ticks: int = round(seconds * 1e6)
+        self.offset: int = 0
 
     @property
     def wall(self) -> int:
@@ -207,8 +207,8 @@ class Process:
     __slots__ = ("memory", "name", "turns")
 
     def __init__(self, name: str, memory: Memory) -> None:
-        self.name = name
-        self.memory = memory
+        self.name: str = name
+        self.memory: Memory = memory
         self.turns: dict[Slot, Turn] = {}
 
     def turn(self, slot: Slot) -> "Turn":
@@ -226,9 +226,9 @@ class Turn:
 
     def __init__(self) -> None:
         self.taken: Caller | None = None
-        self.ended = 0
+        self.ended: int = 0
         self.failure: KickError | None = None
-        self.is_ahead = False
+        self.is_ahead: bool = False
 
     def end(self, failure: KickError | None) -> None:
         """An attempt has ended."""
@@ -288,11 +288,11 @@ class Caller:
     )
 
     def __init__(self, name: str, steps: Steps, process: Process, *, is_child: bool = False, account: str = "") -> None:
-        self.name = name
-        self.steps = steps
-        self.process = process
-        self.is_child = is_child
-        self.account = account
+        self.name: str = name
+        self.steps: Steps = steps
+        self.process: Process = process
+        self.is_child: bool = is_child
+        self.account: str = account
         self.action: Renewal | None = None
         self.app: App | None = None
         self.asked: Asked | Ended = ENDED
@@ -300,11 +300,11 @@ class Caller:
         self.track: Track | None = None
         self.turn: Turn | None = None
         self.holds: Slot | None = None
-        self.noted = 0
-        self.children = 0
-        self.until = 0
-        self.began = 0
-        self.requests = 0
+        self.noted: int = 0
+        self.children: int = 0
+        self.until: int = 0
+        self.began: int = 0
+        self.requests: int = 0
         self.refresh: str | None = None
         self.told: list[KickError | None] = []
 
@@ -342,18 +342,18 @@ class Scheduler:
         self, world: Simulated, *, has_common_lock: bool = True, recording: Recording | None = None, seed: str = SEED
     ) -> None:
         self.world = world
-        self.clock = Clock(world.time)
+        self.clock: Clock = Clock(world.time)
         self.processes: dict[str, Process] = {}
         self.waiting: list[Caller] = []
         self.sleeping: list[Caller] = []
         self.outcomes: dict[str, Any] = {}
         self.seen: Counter[str] = Counter()
-        self.effects = 0
+        self.effects: int = 0
         self.refreshes: list[str] = []
         self.spent: set[str] = set()
-        self.spent_sent = 0
-        self.overwritten = 0
-        self.most_at_once = 0
+        self.spent_sent: int = 0
+        self.overwritten: int = 0
+        self.most_at_once: int = 0
         self.has_common_lock = has_common_lock
         self._holders: dict[Slot, Caller] = {}
         self._in_flight = 0

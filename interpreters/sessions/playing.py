@@ -75,17 +75,17 @@ class Play:
     __slots__ = ("account", "app", "at", "children", "draws", "event", "is_cancelled", "lines", "name", "steps", "time")
 
     def __init__(self, name: str, steps: Steps, lines: "deque[int]", time: int, account: str) -> None:
-        self.name = name
-        self.steps = steps
-        self.lines = lines
+        self.name: str = name
+        self.steps: Steps = steps
+        self.lines: deque[int] = lines
         self.draws: Draws | None = None
-        self.time = time
-        self.account = account
-        self.children = 0
-        self.at = 0
+        self.time: int = time
+        self.account: str = account
+        self.children: int = 0
+        self.at: int = 0
         self.app: App | None = None
         self.event: anyio.Event | None = None
-        self.is_cancelled = False
+        self.is_cancelled: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -132,8 +132,8 @@ class Player:
         fix: str = "",
     ) -> None:
         self.session = session
-        self.order = Order(order)
-        self.bindings = Bindings(session.header.sizes)
+        self.order: Order = Order(order)
+        self.bindings: Bindings = Bindings(session.header.sizes)
         for alias, text in (bind or {}).items():
             self.bindings.bind(alias, text.reveal() if isinstance(text, Secret) else text)
         self._on_notice = on_notice

@@ -385,9 +385,9 @@ class Track:
         self.recording = recording
         self.name = name
         self.account = account
-        self.index = 0
-        self.time = now
-        self.children = 0
+        self.index: int = 0
+        self.time: int = now
+        self.children: int = 0
         self.function = ""
         self._arguments = arguments
         self._began = now
@@ -476,7 +476,7 @@ class Track:
         members = {"i": self.index, "k": "stalled", "t": 0}
         self.recording.write(self, members, now)
         self.index += 1
-        self.time = now
+        self.time: int = now
 
     def _write(self, kind: str, asked: Asked, written: bytes, rest: dict[str, Any], now: int) -> None:
         members: dict[str, Any] = {"i": self.index, "k": kind}
@@ -486,7 +486,7 @@ class Track:
         members |= {"t": 0, "d": max(now - self.time, 0)}
         self.recording.write(self, members, now)
         self.index += 1
-        self.time = now
+        self.time: int = now
 
     def cancelled(self, now: int) -> None:
         """Write down that the program was cancelled here."""

@@ -67,7 +67,7 @@ class Scene:
         self.session = session
         self.got: dict[str, object] = {}
         self.secrets: set[str] = {CLIENT_SECRET}
-        self.took = 0.0
+        self.took: float = 0.0
 
     async def does(self, call: Callable[[KickClient, int], Awaitable[T]]) -> T:
         """Make a call, and remember what it gave."""

@@ -55,7 +55,7 @@ class Listener:
         self._as_json = as_json
         self._left = count
         self._seen: dict[str, None] = {}
-        self.done = anyio.Event()
+        self.done: anyio.Event = anyio.Event()
 
     async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
         if scope["type"] == "lifespan":
