@@ -235,7 +235,9 @@ class Player:
             play = self._plays.get(name)
             if waiting and (play is None or play.is_done):
                 self._diverge(self._unfinished(name, waiting[0], begun=play is not None))
-        if any(not play.is_done for play in self._plays.values()):
+        # What was under way when the recording was closed has nothing more to get.
+        still_open = self.session.footer.open if self.session.footer else ()
+        if any(not play.is_done and (play.lines or play.name not in still_open) for play in self._plays.values()):
             self._nobody_asks()
 
     def close(self) -> None:

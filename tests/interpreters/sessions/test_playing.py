@@ -325,6 +325,22 @@ def test_what_was_still_under_way_at_the_end_stays_so() -> None:
         player.run_sync(twice())
 
 
+def test_a_session_with_a_program_under_way_at_its_end_replays_to_there() -> None:
+    session = recorded(waiting(1.0), waiting(2.0))
+    under_way = replace(session.lines[1], p="twice()")
+    footer = replace(session.footer, open=["twice()"])  # type: ignore[type-var]
+    player = Player(replace(session, lines=(session.lines[0], under_way), footer=footer))
+
+    def twice() -> Program[None]:
+        _ = yield from waiting(2.0)
+        _ = yield from waiting(3.0)
+
+    _ = player.begin(twice(), label="twice()")
+    player.run_sync(waiting(1.0))
+    player.pump()
+    player.finish()
+
+
 def test_a_broken_answer_is_told_to_everybody() -> None:
     session = recorded(waiting(1.0), fetch_user(676))
     lines = [
