@@ -6,6 +6,7 @@ What an example sends to Kick goes to a simulated one, and its browser is a user
 import ast
 import inspect
 import re
+import socket
 import threading
 import urllib.request
 import webbrowser
@@ -27,9 +28,18 @@ LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
 @pytest.fixture
-def kick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
+def port() -> int:
+    """Stands for 3000 in the examples: another test run may be at the same page."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def kick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, port: int) -> Sandbox:
     monkeypatch.chdir(tmp_path)
-    sandbox = Sandbox(small_world("CLIENT_ID", "CLIENT_SECRET"))
+    redirects = tuple(f"http://127.0.0.1:{number}/callback" for number in (3000, port))
+    sandbox = Sandbox(small_world("CLIENT_ID", "CLIENT_SECRET", redirect_uris=redirects))
 
     def open_browser(url: str) -> bool:
         location = approve(url, sandbox.handle)
@@ -51,7 +61,7 @@ def kick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 async def test_the_examples_of_a_page_run_from_top_to_bottom(
-    page: Path, kick: Sandbox, capsys: pytest.CaptureFixture[str]
+    page: Path, kick: Sandbox, port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def ask_the_user(text: str) -> str:
         url = re.search(r"https://\S+", text)
@@ -61,7 +71,8 @@ async def test_the_examples_of_a_page_run_from_top_to_bottom(
     names: dict[str, Any] = {"__name__": "example", "ask_the_user": ask_the_user}
     for example in EXAMPLE.finditer(page.read_text("utf-8")):
         line = page.read_text("utf-8")[: example.start()].count("\n") + 1
-        code = compile("\n" * line + example[1], str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        text = example[1].replace("port=3000", f"port={port}")
+        code = compile("\n" * line + text, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         if code.co_flags & inspect.CO_COROUTINE:
             await eval(code, names)
         else:
